@@ -1,0 +1,1 @@
+"""Stage `agents`: a workspace and a budget in; a submission out."""

@@ -1,0 +1,1 @@
+"""Stage `engines`: inference engines, each a launcher text and its facts."""

@@ -1,0 +1,1 @@
+"""Stage `gates`: may this measurement count? Quality and integrity."""

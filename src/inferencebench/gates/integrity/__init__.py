@@ -1,0 +1,1 @@
+"""Integrity checks: evidence in; pass, review or fail with its numbers out."""

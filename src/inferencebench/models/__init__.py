@@ -1,0 +1,1 @@
+"""Stage `models`: from a suite's `Model` to a checkpoint directory on disk, hash-pinned and cached."""

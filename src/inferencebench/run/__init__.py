@@ -1,0 +1,1 @@
+"""Stage `run`: the pipeline of one run, its clock, its records."""

@@ -1,0 +1,1 @@
+"""Stage `sandbox`: the wall. Untrusted commands run inside; the harness stays outside."""

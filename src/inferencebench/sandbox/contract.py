@@ -1,0 +1,106 @@
+"""The sandbox contract: start a command behind a wall, reach its port, and end everything it started.
+
+What comes in: a `SandboxSpec` and an argument list. What goes out: a `SandboxProcess`. Nothing inside is trusted.
+"""
+
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Protocol
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A host path seen inside. Read-only unless `writable`; a writable mount is a private directory of this sandbox."""
+
+    source: Path
+    target: str
+    writable: bool = False
+
+
+@dataclass(frozen=True)
+class SandboxSpec:
+    """What the sandbox shows and allows. The base system, /proc, a private /tmp and a minimal /dev are always there."""
+
+    cwd: str
+    mounts: tuple[Mount, ...] = ()
+    masked: tuple[str, ...] = ()
+    """Inside paths that are covered by an empty directory (gold answers under a mounted package)."""
+    env: dict[str, str] = field(default_factory=dict)
+    """The whole environment: nothing is inherited."""
+    cpus: tuple[int, ...] | None = None
+    """Host core numbers the processes are pinned to (best effort against a hostile process; recorded)."""
+    memory_bytes: int | None = None
+    """Best effort: recorded in `limits` whether the kernel enforces it."""
+    max_processes: int | None = None
+    gpus: tuple[int, ...] = ()
+    port: int | None = None
+    """Port the server is told to listen on. None: the back end chooses (see `SandboxProcess.port`)."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Whether a back end works on this machine, found by running it."""
+
+    ok: bool
+    detail: str
+    """Version when it works, else the reason."""
+    remedy: str = ""
+    """The exact command or setting that would make it work."""
+
+
+@dataclass(frozen=True)
+class KillReport:
+    """What the end of a sandbox left behind; all zero on success."""
+
+    survivors: tuple[int, ...]
+    """Host pids still alive after the kill."""
+    killed: int
+    """Processes that were alive when the kill began."""
+
+
+class SandboxProcess(Protocol):
+    """A running sandbox. All methods may be called from any thread."""
+
+    @property
+    def pid(self) -> int:
+        """Host pid of the outermost process we started."""
+
+    @property
+    def port(self) -> int:
+        """The port the server inside must listen on, equal to `$PORT` inside."""
+
+    @property
+    def limits(self) -> dict[str, str]:
+        """Which limit is enforced by what: `{"cpus": "affinity", "memory": "cgroup v1"}` or `"not enforced: why"`."""
+
+    def poll(self) -> int | None:
+        """Exit code of the command, or None while it runs (negative: killed by that signal)."""
+
+    def connect(self, timeout_s: float = 5.0) -> socket.socket:
+        """A connected TCP socket to `port` inside the sandbox, TCP_NODELAY set.
+
+        Raises ConnectionError when nothing listens there, or what listens is not of this sandbox."""
+
+    def pids(self) -> tuple[int, ...]:
+        """Host pids of every process inside."""
+
+    def terminate(self, grace_s: float = 0.0) -> KillReport:
+        """SIGTERM, `grace_s` of grace, then SIGKILL for the whole tree, daemons included. Idempotent.
+
+        On return no process, mount or namespace of the sandbox is left, or the report names the survivors."""
+
+
+class Sandbox(Protocol):
+    """A back end. `verified` is False where isolation is not real: such runs are measured but never ranked."""
+
+    name: str
+    verified: bool
+
+    def probe(self) -> Probe:
+        """Whether this back end works here, by really starting it once."""
+
+    def start(self, spec: SandboxSpec, argv: list[str], stdout: IO[bytes], stderr: IO[bytes]) -> SandboxProcess:
+        """Start `argv` inside. stdin is /dev/null. `$HOST` and `$PORT` are added to the environment.
+
+        Raises InfrastructureError when the sandbox itself cannot be set up."""

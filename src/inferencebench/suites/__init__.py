@@ -1,0 +1,1 @@
+"""Stage `suites`: TOML in, typed and hashed `Suite` out."""
