@@ -7,6 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from inferencebench.files import sha256_json
 
+Count = Annotated[int, Field(gt=0)]
+DataType = Literal["f32", "tf32", "bf16", "f16", "fp8", "int8", "fp4", "int4"]
+"""Arithmetic types of a peak rate."""
+
 
 class Record(BaseModel):
     """Base of all records: frozen, and unknown fields are errors."""
@@ -67,7 +71,13 @@ class Scenario(Record):
     temperature: Annotated[float, Field(ge=0)]
     warmup_requests: Annotated[int, Field(ge=0)] = 1
     """Requests sent before the measured ones, of the same shape, never scored."""
+    warmup_output_tokens: Annotated[int, Field(gt=0)] | None = None
+    """Output length of the warm-up requests where the scored one would take too long; None: as the scored ones."""
     profiles: Annotated[tuple[Profile, ...], Field(min_length=1)]
+
+
+SOURCE_KEYS = {"wheel": ("package", "file", "file_sha256"), "hub": ("repo",), "random": ("seed",)}
+"""What each kind of source must state."""
 
 
 class ModelSource(Record):
@@ -86,6 +96,13 @@ class ModelSource(Record):
     seed: int | None = None
     """Seed of a `random` source."""
 
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        missing = [key for key in SOURCE_KEYS[self.kind] if getattr(self, key) is None]
+        if missing:
+            raise ValueError(f"a source of kind {self.kind} needs {', '.join(missing)}")
+        return self
+
 
 class Model(Record):
     """The base model: its identity and its shape (for rooflines). Parameter counts are exact integers."""
@@ -95,17 +112,26 @@ class Model(Record):
     source: ModelSource
     dtype: Literal["float32", "bfloat16", "float16"]
     """Precision of the PyTorch baseline."""
-    layers: int
-    hidden: int
-    heads: int
-    kv_heads: int
-    intermediate: int
-    vocab: int
-    context_tokens: int
-    body_params: int
-    """Parameters that every prompt token passes (active ones for a mixture of experts), without embedding and head."""
-    head_params: int
+    layers: Count
+    hidden: Count
+    heads: Count
+    kv_heads: Count
+    intermediate: Count
+    vocab: Count
+    context_tokens: Count
+    body_params: Count
+    """Parameters whose matrix product every prompt token passes (active ones for a mixture of experts), without
+    embedding, head and norms."""
+    head_params: Count
     """Parameters of the output projection (vocab * hidden)."""
+    attention_dim: Count | None = None
+    """Heads times the mean of key and value width, where that is not `hidden`: the d of the attention FLOPs."""
+
+    @model_validator(mode="after")
+    def _head_fits(self) -> Self:
+        if self.head_params != self.vocab * self.hidden:
+            raise ValueError(f"head_params: {self.head_params} is not vocab * hidden = {self.vocab * self.hidden}")
+        return self
 
 
 class Hardware(Record):
@@ -114,14 +140,20 @@ class Hardware(Record):
     name: str
     kind: Literal["cpu", "cuda"]
     devices: Annotated[int, Field(gt=0)] = 1
-    memory_gib: float | None = None
-    bandwidth_gb_per_s: float | None = None
-    tflops: dict[str, float] = {}
-    """Dense peak in TFLOP/s by data type (`bf16`, `fp8`, `int8`, ...)."""
+    memory_gib: Annotated[float, Field(gt=0)] | None = None
+    bandwidth_gb_per_s: Annotated[float, Field(gt=0)] | None = None
+    tflops: dict[DataType, Annotated[float, Field(gt=0)]] = {}
+    """Dense peak in TFLOP/s by data type; integer types in TOP/s."""
     server_cpus: Annotated[int, Field(gt=0)] | None = None
     """Cores the server is pinned to; None leaves it all but the client's."""
     client_cpus: Annotated[int, Field(gt=0)] = 1
-    memory_limit_gib: float | None = None
+    memory_limit_gib: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _peaks_of_an_accelerator(self) -> Self:
+        if (self.kind == "cuda") != bool(self.tflops and self.bandwidth_gb_per_s):
+            raise ValueError("tflops and bandwidth_gb_per_s are stated for cuda, and calibrated on a cpu")
+        return self
 
 
 class Corpus(Record):

@@ -1,0 +1,141 @@
+"""Loading suites: names, files, `extends`, and one-line errors that say what would be right."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from inferencebench.cli.suites import app
+from inferencebench.errors import UserError
+from inferencebench.suites import load as suites
+from inferencebench.suites.model import ScenarioName
+
+OWN = 'extends = "laptop"\nname = "own"\n'
+
+
+def write(tmp_path, text, name="own.toml"):
+    path = tmp_path / name
+    path.write_text(text)
+    return str(path)
+
+
+def complaint(tmp_path, text):
+    with pytest.raises(UserError) as caught:
+        suites.load(write(tmp_path, text))
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "own.toml" in message
+    return message
+
+
+def test_a_file_extends_a_builtin_and_overrides_single_keys(tmp_path):
+    own = suites.load(write(tmp_path, OWN + "[quality]\nquestions = 7\n"))
+    laptop = suites.load("laptop")
+    assert (own.name, own.quality.questions) == ("own", 7)
+    assert own.quality.max_tokens == laptop.quality.max_tokens
+    assert own.scenarios == laptop.scenarios
+    assert own.sha256 != laptop.sha256
+
+
+def test_extends_takes_a_file_beside(tmp_path):
+    write(tmp_path, OWN, "base.toml")
+    path = write(tmp_path, 'extends = "base.toml"\n[limits]\nbudget_s = 60\n', "top.toml")
+    assert (suites.load(path).name, suites.load(path).limits.budget_s) == ("own", 60)
+
+
+def test_arrays_are_replaced_whole(tmp_path):
+    own = suites.load(write(tmp_path, OWN + "[[seed_pairs]]\ndev = 1\neval = 2\n"))
+    assert [(p.dev, p.eval) for p in own.seed_pairs] == [(1, 2)]
+
+
+CASES = {
+    "name = ": "not valid TOML",
+    OWN + "nmae = 'x'\n": "nmae: unknown key; did you mean name?",
+    OWN + "[quality]\nquestion = 3\n": "quality.question: unknown key; did you mean questions?",
+    OWN + "[quality]\nzebra = 3\n": "known here are concurrency, dataset",
+    OWN + '[quality]\nquestions = "60"\n': "quality.questions: '60' is wrong; give a whole number",
+    OWN + "[quality]\nquestions = 1.5\n": "quality.questions: 1.5 is wrong; give a whole number",
+    OWN + "[quality]\ntau = 1.5\n": "quality.tau: 1.5 is wrong; give less than or equal to 1",
+    OWN + '[quality]\ndataset = "mmlu"\n': "give 'mmlu_pro' or 'factual'",
+    OWN + "quality = 3\n": "quality: 3 is wrong; give a table",
+    OWN + "scenarios = []\n": "scenarios",
+    OWN + "[model]\ncontext_tokens = 100\n": "exceed the model's context of 100",
+    OWN + "[model]\nvocab = 7\n": "is not vocab * hidden",
+    OWN + '[model.source]\nkind = "random"\n': "model.source: a source of kind random needs seed",
+    OWN + '[hardware]\nkind = "cuda"\n': "hardware: tflops and bandwidth_gb_per_s are stated for cuda",
+    OWN + "[hardware.tflops]\nfp9 = 1\n": "hardware.tflops.fp9",
+    'extends = "_papr"\n': "extends: no '_papr' beside the file or built in",
+    "extends = 3\n": "extends: give one name or a list",
+    'extends = "own.toml"\n': "circle (own.toml -> own.toml)",
+    'name = "bare"\n': "title: is missing (and",
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), CASES.items())
+def test_errors_name_file_key_and_remedy(tmp_path, text, expected):
+    assert expected in complaint(tmp_path, text)
+
+
+def test_the_key_of_an_array_element_has_its_index(tmp_path):
+    profile = '[[scenarios]]\nid = "A"\nname = "prefill"\ntitle = "t"\nmetric = "ttft_s"\ninput_tokens = 64\n'
+    profile += (
+        'output_tokens = 8\ntemperature = 0\n[[scenarios.profiles]]\nname = "p"\narrival = "burst"\nrequests = 1\n'
+    )
+    assert "scenarios[0].profiles[0].concurency: unknown key; did you mean concurrency?" in complaint(
+        tmp_path, OWN + profile + "concurrency = 1\nconcurency = 1\n"
+    )
+    assert "scenarios[0].profiles[0]: profile p: rate_per_s" in complaint(
+        tmp_path, OWN + profile + "concurrency = 1\nrate_per_s = 1\n"
+    )
+
+
+def test_an_unknown_suite_gets_near_matches():
+    with pytest.raises(UserError, match=r"did you mean .*h100-mistral-7b"):
+        suites.load("h100-mistral")
+    with pytest.raises(UserError, match=r"there are a100-mistral-7b, .* or give a path"):
+        suites.load("zzz")
+    with pytest.raises(UserError, match="no such file"):
+        suites.load("missing/file.toml")
+
+
+def test_binary_content_is_an_error_of_the_user(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match="not UTF-8"):
+        suites.load(str(path))
+
+
+@pytest.mark.parametrize("alias", ["A", "a", "prefill", "Prefill", " PREFILL "])
+def test_scenario_aliases(alias):
+    assert suites.scenario(suites.load("laptop"), alias).name is ScenarioName.PREFILL
+
+
+def test_an_unknown_scenario_gets_a_hint():
+    with pytest.raises(UserError, match=r"did you mean decode\? it has prefill \(A\)"):
+        suites.scenario(suites.load("laptop"), "decod")
+
+
+def test_validate_tells_the_hash_and_fails_on_a_broken_file(tmp_path):
+    good = CliRunner().invoke(app, ["validate", write(tmp_path, OWN), "--json"])
+    assert json.loads(good.output)["sha256"] == suites.load(write(tmp_path, OWN)).sha256
+    bad = CliRunner().invoke(app, ["validate", write(tmp_path, "x =")])
+    assert isinstance(bad.exception, UserError)
+
+
+TABLES = st.recursive(
+    st.dictionaries(st.sampled_from("abc"), st.integers(0, 9), max_size=3),
+    lambda inner: st.dictionaries(st.sampled_from("abc"), st.integers(0, 9) | inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(TABLES, TABLES)
+def test_merge_keeps_the_top_and_fills_from_below(base, top):
+    merged = suites.merge(base, top)
+    assert merged.keys() == base.keys() | top.keys()
+    assert suites.merge(merged, top) == merged
+    assert suites.merge(base, {}) == base
+    assert suites.merge({}, top) == top
+    assert all(merged[key] == value for key, value in top.items() if not isinstance(value, dict))
