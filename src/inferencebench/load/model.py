@@ -4,8 +4,10 @@ The recording holds raw times and bytes only; HTTP, SSE, tokens and statistics a
 """
 
 import socket
+from array import array
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
 from inferencebench.suites.model import Profile, Record
 
@@ -15,6 +17,7 @@ class Target:
     """Where requests go. `connect` opens one TCP socket (through a sandbox's wall if there is one)."""
 
     connect: Callable[[], socket.socket]
+    """A connected socket, in bounded time; OSError when nobody listens. Called from this and from a helper thread."""
     host: str
     """Value of the HTTP Host header."""
     path: str = "/v1/chat/completions"
@@ -40,8 +43,71 @@ class LoadPlan:
     profile: Profile
     requests: tuple[PlannedRequest, ...]
     request_timeout_s: float
+    """From a request's first write to the end of its response."""
+    total_timeout_s: float | None = None
+    """From the profile's start; what is unfinished then fails. None leaves only the bound of each request."""
     cpu: int | None = None
     """Core the client is pinned to."""
+    recorder: Literal["auto", "epoll", "portable"] = "auto"
+    """`auto` takes epoll with kernel stamps on Linux, else the portable poll loop with user-space stamps."""
+
+
+class Progress(NamedTuple):
+    """Where a run stands. `done` counts finished requests, the `failed` ones included."""
+
+    done: int
+    failed: int
+    in_flight: int
+    total: int
+    elapsed_s: float
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request as recorded: raw bytes and the times of every read. All times are CLOCK_MONOTONIC nanoseconds."""
+
+    id: str
+    offset_s: float
+    max_tokens: int
+    prompt_tokens: int
+    due_ns: int | None = None
+    """When it could have gone out: the later of its schedule and the moment a connection under the cap was free."""
+    sent_ns: int | None = None
+    """Just before the first write of its first attempt."""
+    ended_ns: int | None = None
+    """End of the response, or when it was given up."""
+    error: str | None = None
+    """Why the transport failed; None when a whole response was read."""
+    connect_s: float | None = None
+    """How long its connection took to open, before `sent_ns`."""
+    attempts: int = 0
+    """2 when the server had closed the idle connection it was first written to; the time of both counts."""
+    raw: bytearray = field(default_factory=bytearray)
+    """Everything received, head included."""
+    kernel_ns: "array[int]" = field(default_factory=lambda: array("q"))
+    """Per read: the kernel's receive time of its last segment; 0 where the kernel gave none."""
+    user_ns: "array[int]" = field(default_factory=lambda: array("q"))
+    """Per read: when the client had the bytes."""
+    ends: "array[int]" = field(default_factory=lambda: array("q"))
+    """Per read: length of `raw` after it."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Everything one profile's run left: exchanges in the plan's order."""
+
+    client: str
+    """Which recorder ran: `epoll+kernel-stamps`, `epoll+user-stamps` or `poll+user-stamps`."""
+    profile: Profile
+    start_ns: int
+    """CLOCK_MONOTONIC of the profile's zero."""
+    exchanges: tuple[Exchange, ...]
+    connects_s: tuple[float, ...]
+    """Every connection opened; none lies in a timed interval."""
+    cpu_s: float
+    """CPU time of the client's thread from start to last byte, user and system."""
+    clock_steps: int
+    """How often CLOCK_REALTIME, the kernel stamps' clock, was set during the run."""
 
 
 class Distribution(Record):
@@ -82,11 +148,25 @@ class RequestSample(Record):
     """Tokens of the first content chunk."""
     finish_reason: str | None
     text: str
+    """All generated text in order of arrival: reasoning, content, tool calls."""
     chunks: int
+    counted_tokens: int | None = None
+    """Tokens that every metric uses; see `inferencebench.load.parse.counted_tokens` for the rule."""
+    due_s: float | None = None
+    """Schedule, or the moment the cap let it go if that was later."""
+    closed_s: float | None = None
+    """End of the response (after usage and `[DONE]`), or when it was given up."""
+    connect_s: float | None = None
+    """Opening of its connection, before `sent_s` and in no interval."""
+    attempts: int = 1
+    detail: str = ""
+    """First characters of an error reply's body."""
+    client: str = ""
+    """Which recorder ran, as in `Recording.client`."""
 
 
-class ChunkSample(Record):
-    """One SSE content event."""
+class ChunkSample(NamedTuple):
+    """One SSE content event. A tuple, since a paper-scale profile has half a million."""
 
     request: str
     chunk: int
@@ -96,6 +176,15 @@ class ChunkSample(Record):
     text: str
     coalesced: bool
     """It arrived in the same read as the one before it."""
+    lag_s: float | None = None
+    """User minus kernel receive stamp; None without kernel stamps."""
+
+
+class Samples(NamedTuple):
+    """What a recording says once parsed: one row per request, one per content event."""
+
+    requests: list[RequestSample]
+    chunks: list[ChunkSample]
 
 
 class ProfileMetrics(Record):
@@ -105,7 +194,7 @@ class ProfileMetrics(Record):
     requests: int
     succeeded: int
     wall_s: float
-    """First send to last end."""
+    """First send to the end of the last response, failed ones included."""
     ttft_s: Distribution | None
     """First token minus send."""
     ttft_scheduled_s: Distribution | None
@@ -118,15 +207,31 @@ class ProfileMetrics(Record):
     """End minus send."""
     requests_per_s: float
     output_tokens_per_s: float
-    generation_tokens_per_s: float
-    """Sum of tokens over sum of (t_end - t_first)."""
+    generation_tokens_per_s: float | None
+    """Sum of tokens over sum of (t_end - t_first); None where nothing was streamed."""
     concurrency_mean: float
     concurrency_max: int
     send_lag_s: Distribution | None
     """Sent minus due: how late the client itself was."""
     coalesced_share: float
+    """Chunks that came in the same read as the one before, of all chunks."""
     cached_tokens: int | None
+    """Sum over the requests that report it; None when none does."""
     output_tokens: int
+    """Sum of the counted tokens."""
+    latency_scheduled_s: Distribution | None = None
+    """End minus scheduled send."""
+    read_gap_s: Distribution | None = None
+    """Gaps between reads that brought content: ITL without the zeros of coalesced chunks."""
+    connect_s: Distribution | None = None
+    """Opening of the connections used; part of no latency."""
+    stamp_lag_s: Distribution | None = None
+    """User minus kernel receive stamp, per chunk."""
+    tokens_per_chunk: float | None = None
+    full_length_share: float | None = None
+    """Successful requests whose counted tokens reach `max_tokens`, of all successful ones."""
+    failures: tuple[tuple[str, int], ...] = ()
+    """Reasons of the failed requests and how often, most frequent first."""
 
 
 class Measurement(Record):
@@ -134,7 +239,7 @@ class Measurement(Record):
 
     measurement_version: int
     client: str
-    """Which recorder ran: `epoll+kernel-stamps`, `asyncio+uvloop`, ..."""
+    """Which recorder ran: `epoll+kernel-stamps`, ..."""
     profiles: tuple[ProfileMetrics, ...]
     ttft_s: float | None
     """Mean over all successful requests."""

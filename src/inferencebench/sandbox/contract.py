@@ -25,14 +25,16 @@ class SandboxSpec:
     cwd: str
     mounts: tuple[Mount, ...] = ()
     masked: tuple[str, ...] = ()
-    """Inside paths that are covered by an empty directory (gold answers under a mounted package)."""
+    """Inside paths that are covered by an empty directory (gold answers under a mounted package). Absent ones are
+    no error."""
     env: dict[str, str] = field(default_factory=dict)
-    """The whole environment: nothing is inherited."""
+    """The whole environment, beside the `$HOST` and `$PORT` that the back end adds: nothing is inherited."""
     cpus: tuple[int, ...] | None = None
     """Host core numbers the processes are pinned to (best effort against a hostile process; recorded)."""
     memory_bytes: int | None = None
     """Best effort: recorded in `limits` whether the kernel enforces it."""
     max_processes: int | None = None
+    """Threads count as processes. Best effort, like `memory_bytes`."""
     gpus: tuple[int, ...] = ()
     port: int | None = None
     """Port the server is told to listen on. None: the back end chooses (see `SandboxProcess.port`)."""
@@ -59,6 +61,10 @@ class KillReport:
     """Processes that were alive when the kill began."""
 
 
+class ForeignListenerError(ConnectionError):
+    """The port is held by a process that is not of this sandbox: what it answers proves nothing."""
+
+
 class SandboxProcess(Protocol):
     """A running sandbox. All methods may be called from any thread."""
 
@@ -75,15 +81,18 @@ class SandboxProcess(Protocol):
         """Which limit is enforced by what: `{"cpus": "affinity", "memory": "cgroup v1"}` or `"not enforced: why"`."""
 
     def poll(self) -> int | None:
-        """Exit code of the command, or None while it runs (negative: killed by that signal)."""
+        """Exit code of the command, or None while it runs.
+
+        Negative: killed by that signal; a shell's `128 + signal` is given in the same way. 127: no such program."""
 
     def connect(self, timeout_s: float = 5.0) -> socket.socket:
         """A connected TCP socket to `port` inside the sandbox, TCP_NODELAY set.
 
-        Raises ConnectionError when nothing listens there, or what listens is not of this sandbox."""
+        Raises ConnectionError or TimeoutError when nothing listens there, ForeignListenerError when what listens is
+        not of this sandbox."""
 
     def pids(self) -> tuple[int, ...]:
-        """Host pids of every process inside."""
+        """Host pids of every living process inside, the wall's own not counted."""
 
     def terminate(self, grace_s: float = 0.0) -> KillReport:
         """SIGTERM, `grace_s` of grace, then SIGKILL for the whole tree, daemons included. Idempotent.

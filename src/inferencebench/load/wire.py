@@ -1,0 +1,62 @@
+"""What goes over the wire: request bodies and heads, encoded before the run, and a plain TCP target."""
+
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from inferencebench.load.model import Target
+from inferencebench.workload.model import Message
+
+
+def chat_body(
+    model: str,
+    messages: Sequence[Message],
+    *,
+    max_tokens: int,
+    temperature: float,
+    seed: int | None,
+    force_length: bool,
+) -> bytes:
+    """The body of a streaming chat completion that reports its usage.
+
+    `force_length` adds `ignore_eos`, so that exactly `max_tokens` are generated where the engine honours it.
+    """
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": [{"role": message.role, "content": message.content} for message in messages],
+        "max_tokens": max_tokens,
+        "temperature": temperature,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    if seed is not None:
+        body["seed"] = seed
+    if force_length:
+        body["ignore_eos"] = True
+    return orjson.dumps(body)
+
+
+def request_head(target: Target, body_bytes: int) -> bytes:
+    """The HTTP/1.1 request line and headers for a JSON body of `body_bytes`."""
+    headers = (
+        ("Host", target.host),
+        ("Accept", "text/event-stream"),
+        ("Content-Type", "application/json"),
+        ("Content-Length", str(body_bytes)),
+        *target.headers,
+    )
+    lines = [f"POST {target.path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+def tcp_target(host: str, port: int, *, headers: Sequence[tuple[str, str]] = (), timeout_s: float = 5.0) -> Target:
+    """A target reached by ordinary TCP from this process."""
+
+    def connect() -> socket.socket:
+        sock = socket.create_connection((host, port), timeout=timeout_s)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock
+
+    return Target(connect=connect, host=f"{host}:{port}", headers=tuple(headers))
