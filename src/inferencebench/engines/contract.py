@@ -30,8 +30,13 @@ class Capabilities:
 class Engine(Protocol):
     """One inference engine."""
 
-    name: str
-    capabilities: Capabilities
+    @property
+    def name(self) -> str:
+        """The name in `engine:NAME`."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can be asked for."""
 
     def availability(self) -> Availability:
         """Version or what is missing, without importing the engine."""
@@ -39,4 +44,5 @@ class Engine(Protocol):
     def default_launcher(self) -> str:
         """The text of a `start_server.sh` that runs this engine at its true defaults.
 
-        It may use `$HOST`, `$PORT`, `$MODEL_PATH`, `$MODEL_ID` and `/opt/ib/bin/python`, and must `exec` the server."""
+        It may use `$HOST`, `$PORT`, `$MODEL_PATH`, `$MODEL_ID` and `$IB_PYTHON` (the Python inside the sandbox that has
+        the engines), and must `exec` the server."""

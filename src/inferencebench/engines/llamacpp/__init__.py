@@ -1,0 +1,18 @@
+"""llama.cpp's own server on a checkpoint that is converted to GGUF, through the prebuilt xllamacpp wheel.
+
+In: a checkpoint directory. Out: a server. `convert` writes the GGUF (`tensors`, `vocabulary` read the checkpoint),
+`options` maps flags to llama.cpp's parameters.
+"""
+
+from inferencebench.engines.contract import Capabilities
+from inferencebench.engines.packaged import PackagedEngine
+
+ENGINE = PackagedEngine(
+    name="llamacpp",
+    title="llama.cpp's server at its defaults, on the checkpoint's weights in float16.",
+    module="inferencebench.engines.llamacpp",
+    distributions=("xllamacpp", "gguf"),
+    extra="llamacpp",
+    # The wheel on PyPI is a CPU build.
+    capabilities=Capabilities(accelerators=("cpu",)),
+)

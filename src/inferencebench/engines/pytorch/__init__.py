@@ -1,0 +1,11 @@
+"""The reference engine: transformers `generate` behind a plain HTTP server. Its row is 1.0 by definition."""
+
+from inferencebench.engines.packaged import PackagedEngine
+
+ENGINE = PackagedEngine(
+    name="pytorch",
+    title="The PyTorch reference: transformers generate, one thread per request, no batching.",
+    module="inferencebench.engines.pytorch",
+    distributions=("torch", "transformers", "safetensors", "accelerate"),
+    extra="torch",
+)
