@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from inferencebench.errors import InfrastructureError
-from inferencebench.load.calibrate import Observed, calibrate, compare, store_calibration, stored_calibration
+from inferencebench.load.calibrate import Observed, calibrate, compare
+from inferencebench.load.calibration import store_calibration, stored_calibration
 from inferencebench.load.mock import MockRequest
 
 

@@ -3,57 +3,24 @@
 import platform
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
 from inferencebench import MEASUREMENT_VERSION
 from inferencebench.errors import InfrastructureError
-from inferencebench.files import write_json
 from inferencebench.load import client, parse
+from inferencebench.load.calibration import Calibration, ClientError, machine_name
 from inferencebench.load.metrics import distribution
 from inferencebench.load.mock import MockConfig, MockRequest, MockServer, request_number, words
-from inferencebench.load.model import Distribution, LoadPlan, PlannedRequest, Samples, Target
+from inferencebench.load.model import LoadPlan, PlannedRequest, Samples, Target
 from inferencebench.load.wire import chat_body
-from inferencebench.paths import cache_dir
-from inferencebench.suites.model import Profile, Record
+from inferencebench.suites.model import Profile
 from inferencebench.workload.model import Message
 
 STREAMS = 64
 CHUNKS_PER_S = 100
 TTFT_S = 0.2
 _PROMPT = "A prompt of ordinary length. " * 40
-
-
-class ClientError(Record):
-    """How far a client's numbers are from the mock's record, in seconds; the mock's own lateness is not in them."""
-
-    ttft_error_s: Distribution
-    """Client's TTFT minus (first write - request received)."""
-    chunk_lateness_s: Distribution
-    """Client's receive time minus the mock's write, per chunk."""
-    tpot_error_s: float
-    """Mean over the requests of the client's TPOT minus the mock's."""
-
-
-class Calibration(Record):
-    """One calibration. CPU times are of the client's thread, user and system."""
-
-    measurement_version: int
-    client: str
-    machine: str
-    kernel: str
-    made_at: str
-    """UTC, ISO 8601."""
-    streams: int
-    chunks_per_s: int
-    """Per stream, in the exactness part."""
-    error: ClientError
-    cpu_us_per_chunk: float
-    """Receiving only."""
-    parse_us_per_chunk: float
-    capacity_chunks_per_s: float
-    """Free-running: chunks over CPU seconds, parse included."""
 
 
 class Observed(NamedTuple):
@@ -141,7 +108,7 @@ def calibrate(
     return Calibration(
         measurement_version=MEASUREMENT_VERSION,
         client=exact.client,
-        machine=_machine(),
+        machine=machine_name(),
         kernel=platform.release(),
         made_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         streams=streams,
@@ -151,32 +118,3 @@ def calibrate(
         parse_us_per_chunk=exact.parse_cpu_s / exact.chunks * 1e6,
         capacity_chunks_per_s=free.chunks / (free.receive_cpu_s + free.parse_cpu_s),
     )
-
-
-def _machine() -> str:
-    """The processor's name."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text().splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() == "model name":
-                return value.strip()
-    return platform.processor() or platform.machine()
-
-
-def calibration_path() -> Path:
-    """Where this machine's calibration is kept."""
-    return cache_dir() / "calibration" / f"client-{MEASUREMENT_VERSION}.json"
-
-
-def store_calibration(calibration: Calibration) -> Path:
-    """Keep it for the records of later measurements; the file it went to."""
-    path = calibration_path()
-    write_json(path, calibration)
-    return path
-
-
-def stored_calibration() -> Calibration | None:
-    """The kept calibration, or None if there is none for this version of the measurement."""
-    path = calibration_path()
-    return Calibration.model_validate_json(path.read_bytes()) if path.is_file() else None

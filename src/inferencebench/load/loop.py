@@ -6,9 +6,11 @@ HTTP beyond the end of a response, SSE, JSON, tokens and statistics are worked o
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 
 from inferencebench.load.clock import STEP_NS, TIMESPEC, realtime_minus_monotonic_ns
 from inferencebench.load.connect import Opened, reason
+from inferencebench.load.glance import Glance
 from inferencebench.load.http import GarbageError
 from inferencebench.load.model import Exchange, LoadPlan, PlannedRequest, Progress, Recording, Target
 from inferencebench.load.pace import Nap, wait
@@ -37,18 +39,18 @@ class Loop:
         self._target, self._plan, self._on_progress = target, plan, on_progress
         size = min(plan.profile.concurrency, len(plan.requests))
         self._pool = Pool(target.connect, size, portable=plan.recorder == "portable")
-        self._waiting: deque[tuple[PlannedRequest, Exchange]] = deque(
-            (request, Exchange(request.id, request.offset_s, request.max_tokens, request.prompt_tokens))
-            for request in plan.requests
-        )
-        self._exchanges = tuple(exchange for _, exchange in self._waiting)
-        self._unfinished, self._failed, self._busy = len(self._waiting), 0, 0
+        self._waiting = deque(plan.requests)
+        self._round = 0
+        self._exchanges: list[Exchange] = []
+        self._failed, self._busy, self._reads = 0, 0, 0
         self._timeout_ns = round(plan.request_timeout_s * 1e9)
-        self._start_ns, self._cpu_s = 0, 0.0
+        self._closed_loop = plan.profile.arrival == "closed"
+        self._start_ns, self._stop_ns, self._cpu_s = 0, _FAR, 0.0
         self._stamped = False
         self._offset_ns, self._offset_at, self._steps = 0, 0, 0
         self._check_at, self._progress_at = 0, 0
         self._nap = Nap()
+        self._glance = Glance()
         self._buffer = bytearray(READ_BYTES)
         self._view = memoryview(self._buffer)
 
@@ -71,7 +73,7 @@ class Loop:
             client=f"{'epoll' if self._pool.epoll else 'poll'}+{'kernel' if self._stamped else 'user'}-stamps",
             profile=self._plan.profile,
             start_ns=self._start_ns,
-            exchanges=self._exchanges,
+            exchanges=tuple(self._exchanges),
             connects_s=tuple(self._pool.connects_s),
             cpu_s=self._cpu_s,
             clock_steps=self._steps,
@@ -86,7 +88,9 @@ class Loop:
         receive = self._receive_stamped if self._stamped else self._receive_plain
         self._offset_ns = realtime_minus_monotonic_ns()
         cpu, self._start_ns = time.thread_time(), clock() + _LEAD_NS
-        while self._unfinished:
+        if self._plan.duration_s is not None:
+            self._stop_ns = self._start_ns + round(self._plan.duration_s * 1e9)
+        while self._waiting or self._busy:
             now = clock()
             if now >= self._check_at:
                 self._check(now)
@@ -165,16 +169,31 @@ class Loop:
     def _send_due(self, now: int) -> int:
         """Send what is due and has a free connection; when the next one will be."""
         idle = self._pool.idle
+        if now >= self._stop_ns:
+            self._waiting.clear()
         while self._waiting and idle:
-            request, exchange = self._waiting[0]
-            scheduled = self._start_ns + round(request.offset_s * 1e9)
+            scheduled = self._start_ns + round(self._waiting[0].offset_s * 1e9)
             if scheduled > now:
                 return scheduled
-            self._waiting.popleft()
+            request, exchange = self._take()
             slot = idle.pop()
             self._busy += 1
-            self._begin(slot, request, exchange, max(scheduled, slot.free_ns))
+            due = max(scheduled, slot.free_ns)
+            if self._closed_loop:
+                # There, the end of a request is what schedules the next one.
+                exchange.offset_s = (due - self._start_ns) / 1e9
+            self._begin(slot, request, exchange, due)
         return _FAR
+
+    def _take(self) -> tuple[PlannedRequest, Exchange]:
+        """The next request in order and its empty record; with a duration, the last is followed by the first again."""
+        request = self._waiting.popleft()
+        exchange = Exchange(request.id, request.offset_s, request.max_tokens, request.prompt_tokens)
+        self._exchanges.append(exchange)
+        if not self._waiting and self._plan.duration_s is not None:
+            self._round += 1
+            self._waiting.extend(replace(again, id=f"{again.id}#{self._round}") for again in self._plan.requests)
+        return request, exchange
 
     def _begin(self, slot: Slot, request: PlannedRequest, exchange: Exchange, due_ns: int) -> None:
         data = request_head(self._target, len(request.body)) + request.body
@@ -197,9 +216,12 @@ class Loop:
         """The request on `slot` is over, well or not."""
         exchange, head = slot.exchange, slot.end.head
         exchange.ended_ns, exchange.error = now, error
-        self._unfinished -= 1
-        self._failed += error is not None or head is None or head.status != 200
         self._busy -= 1
+        self._reads += len(exchange.ends)
+        if error is not None or head is None or head.status != 200:
+            self._failed += 1
+        else:
+            self._glance.ended.append(exchange)
         clean = error is None and not slot.unsent and not slot.end.overrun(exchange.raw)
         slot.release(now)
         if clean and head is not None and head.keep_alive:
@@ -243,11 +265,13 @@ class Loop:
             self._pool.want(slot)
 
     def _fail_waiting(self, error: str, now: int) -> None:
-        while self._waiting:
-            _, exchange = self._waiting.popleft()
+        """Give up every request that was not sent; of a load bounded by a duration, the rest of this round."""
+        for request in self._waiting:
+            exchange = Exchange(request.id, request.offset_s, request.max_tokens, request.prompt_tokens)
             exchange.ended_ns, exchange.error = now, error
-            self._unfinished -= 1
+            self._exchanges.append(exchange)
             self._failed += 1
+        self._waiting.clear()
 
     # --- connections and housekeeping -------------------------------------------------------------------------------
 
@@ -273,7 +297,7 @@ class Loop:
         for slot in self._pool.slots:
             if slot.busy and (out_of_time or now > slot.deadline_ns):
                 self._finish(slot, "timeout", now)
-        if self._waiting and not self._pool.idle and now >= self._start_ns + self._waiting[0][0].offset_s * 1e9:
+        if self._waiting and not self._pool.idle and now >= self._start_ns + self._waiting[0].offset_s * 1e9:
             for slot in self._pool.slots:
                 if slot.sock is None:
                     self._pool.want(slot)
@@ -290,6 +314,9 @@ class Loop:
     def _progress(self, now: int) -> None:
         self._progress_at = now + _PROGRESS_NS
         if self._on_progress is not None:
-            total = len(self._exchanges)
+            begun = len(self._exchanges)
+            total = None if self._plan.duration_s is not None else begun + len(self._waiting)
             elapsed = max(0, now - self._start_ns) / 1e9
-            self._on_progress(Progress(total - self._unfinished, self._failed, self._busy, total, elapsed))
+            reads = self._reads + sum(len(slot.exchange.ends) for slot in self._pool.slots if slot.busy)
+            done = begun - self._busy
+            self._on_progress(Progress(done, self._failed, self._busy, total, elapsed, reads, *self._glance.means()))

@@ -10,7 +10,9 @@ from itertools import pairwise
 from statistics import fmean, geometric_mean
 
 from inferencebench import MEASUREMENT_VERSION
+from inferencebench.load.calibration import stored_calibration
 from inferencebench.load.model import ChunkSample, Distribution, Measurement, ProfileMetrics, RequestSample, Samples
+from inferencebench.load.parse import USAGE_TOLERANCE_SHARE, USAGE_TOLERANCE_TOKENS
 
 MAX_SEND_LAG_S = 0.05
 """A p99 send lag above this means that the schedule slipped: the load was not the one asked for."""
@@ -132,8 +134,11 @@ def measurement(
     *,
     max_send_lag_s: float = MAX_SEND_LAG_S,
     max_stamp_lag_s: float = MAX_STAMP_LAG_S,
+    forced_length: bool = False,
 ) -> Measurement:
     """The measured result of a request set, with the reasons why it may not be valid.
+
+    `forced_length`: every request asked for exactly `max_tokens`, and shorter replies make the result invalid.
 
     ttft_s and tpot_s: means over all successful requests. requests_per_s: geometric mean over the profiles, 0 when one
     has no success. balanced_score = (1/TTFT * 1/TPOT * requests_per_s)^(1/3), seconds (paper, scenario D).
@@ -148,9 +153,14 @@ def measurement(
         for metrics in profiles
         for reason in invalid_reasons(metrics, min_success_rate, max_send_lag_s, max_stamp_lag_s)
     ]
+    if forced_length:
+        reasons += [
+            f"{name}: {reason}" for name, s in samples_by_profile.items() if (reason := too_short(s, min_success_rate))
+        ]
     if not requests:
         reasons.append("nothing was measured")
     lag = distribution(chunk.lag_s for samples in samples_by_profile.values() for chunk in samples.chunks)
+    calibration = stored_calibration()
     return Measurement(
         measurement_version=MEASUREMENT_VERSION,
         client=", ".join(dict.fromkeys(request.client for request in requests)),
@@ -162,6 +172,7 @@ def measurement(
         valid=not reasons,
         invalid_reasons=tuple(reasons),
         client_stamp_lag_p99_s=None if lag is None else lag.p99,
+        calibration=None if calibration is None else calibration.reference,
     )
 
 
@@ -186,6 +197,21 @@ def invalid_reasons(
             f"schedule slipped: p99 of the send lag is {metrics.send_lag_s.p99:.3f} s, above {max_send_lag_s:g} s"
         )
     return reasons
+
+
+def too_short(samples: Samples, min_share: float) -> str | None:
+    """Why replies are too short for a forced length; None where at least `min_share` of the successful ones are full.
+
+    Full: `counted_tokens` is below `max_tokens` by no more than re-tokenization may differ from generation.
+    """
+    good = [request for request in samples.requests if request.ok]
+    full = sum(
+        (r.counted_tokens or 0) >= r.max_tokens - max(USAGE_TOLERANCE_TOKENS, USAGE_TOLERANCE_SHARE * r.max_tokens)
+        for r in good
+    )
+    if full >= min_share * len(good):
+        return None
+    return f"lengths not honoured: {full} of {len(good)} replies have the forced length"
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

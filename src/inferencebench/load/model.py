@@ -24,6 +24,19 @@ class Target:
     headers: tuple[tuple[str, str], ...] = ()
 
 
+class Offered(Record):
+    """A load outside a suite: how requests are offered, at most `concurrency` of them in flight."""
+
+    name: str
+    arrival: Literal["burst", "closed", "poisson", "constant", "trace"]
+    requests: int | None
+    """How many were to be sent; None where only the duration bounds a closed load."""
+    concurrency: int
+    rate_per_s: float | None = None
+    duration_s: float | None = None
+    """No request starts later than this after the load's start."""
+
+
 @dataclass(frozen=True)
 class PlannedRequest:
     """One request, encoded before the run."""
@@ -40,7 +53,7 @@ class PlannedRequest:
 class LoadPlan:
     """One profile's requests and bounds. `requests` are sent in order, at most `profile.concurrency` in flight."""
 
-    profile: Profile
+    profile: Profile | Offered
     requests: tuple[PlannedRequest, ...]
     request_timeout_s: float
     """From a request's first write to the end of its response."""
@@ -50,6 +63,8 @@ class LoadPlan:
     """Core the client is pinned to."""
     recorder: Literal["auto", "epoll", "portable"] = "auto"
     """`auto` takes epoll with kernel stamps on Linux, else the portable poll loop with user-space stamps."""
+    duration_s: float | None = None
+    """Go round `requests` again and again (ids get `#<round>`), but start none later than this; None: each once."""
 
 
 class Progress(NamedTuple):
@@ -58,8 +73,15 @@ class Progress(NamedTuple):
     done: int
     failed: int
     in_flight: int
-    total: int
+    total: int | None
+    """None where only a duration bounds the run."""
     elapsed_s: float
+    reads: int = 0
+    """Reads of all requests so far: about the chunks, less those that came together."""
+    ttft_s: float | None = None
+    """Running estimate from requests that ended lately, without a parse; the record has the true values."""
+    tpot_s: float | None = None
+    """Running estimate, likewise: time per event."""
 
 
 @dataclass(slots=True)
@@ -98,7 +120,7 @@ class Recording:
 
     client: str
     """Which recorder ran: `epoll+kernel-stamps`, `epoll+user-stamps` or `poll+user-stamps`."""
-    profile: Profile
+    profile: Profile | Offered
     start_ns: int
     """CLOCK_MONOTONIC of the profile's zero."""
     exchanges: tuple[Exchange, ...]
@@ -163,6 +185,8 @@ class RequestSample(Record):
     """First characters of an error reply's body."""
     client: str = ""
     """Which recorder ran, as in `Recording.client`."""
+    start_s: float | None = None
+    """The profile's start on CLOCK_MONOTONIC: added to the times above, it makes them comparable to a server's log."""
 
 
 class ChunkSample(NamedTuple):
@@ -234,6 +258,21 @@ class ProfileMetrics(Record):
     """Reasons of the failed requests and how often, most frequent first."""
 
 
+class CalibrationRef(Record):
+    """Names the stored calibration of the machine that a measurement was taken on, with its main figures."""
+
+    sha256: str
+    """Of the calibration's canonical JSON."""
+    made_at: str
+    client: str
+    """Which recorder was calibrated."""
+    ttft_error_mean_s: float
+    ttft_error_p99_s: float
+    chunk_lateness_p99_s: float
+    tpot_error_s: float
+    capacity_chunks_per_s: float
+
+
 class Measurement(Record):
     """The measured result of a request set, all profiles, with its validity."""
 
@@ -252,3 +291,5 @@ class Measurement(Record):
     invalid_reasons: tuple[str, ...]
     client_stamp_lag_p99_s: float | None = None
     """User minus kernel receive stamp; large when the client starved."""
+    calibration: CalibrationRef | None = None
+    """None where the client was never calibrated on this machine (`inferencebench doctor --calibrate`)."""

@@ -11,10 +11,11 @@ USAGE_TOLERANCE_TOKENS = 3
 USAGE_TOLERANCE_SHARE = 0.02
 
 
-def samples(recording: Recording, count_tokens: Callable[[Sequence[str]], list[int]]) -> Samples:
+def samples(recording: Recording, count_tokens: Callable[[Sequence[str]], list[int]] | None) -> Samples:
     """Parse every exchange: HTTP, SSE or JSON, deltas, usage, tokens.
 
     `count_tokens` gives the number of tokens of each text under the base model's tokenizer, without special tokens.
+    None: no tokenizer is at hand, and the server's usage is believed (see `reported_tokens`).
     Times of requests are seconds after the profile's start, those of chunks absolute CLOCK_MONOTONIC seconds; both are
     the kernel's receive times where it gave them. A role-only or empty event is no token and starts no clock.
     `output_tokens` is the re-tokenized count, `counted_tokens` the one that metrics use (see `counted_tokens`).
@@ -34,12 +35,19 @@ def samples(recording: Recording, count_tokens: Callable[[Sequence[str]], list[i
             own = len(chunks) - at
             first_s, last_s = (chunks[at].t_s, chunks[-1].t_s) if own else (None, None)
             replies.append(_Parsed(exchange, reply, first_s, last_s, own))
-    counts = count_tokens(texts + firsts)
+    tokens = _reported(replies) if count_tokens is None else _retokenized(replies, texts, firsts, count_tokens)
     requests = [
-        _request(recording, parsed, text, total, max(1, first))
-        for parsed, text, total, first in zip(replies, texts, counts, counts[len(texts) :], strict=False)
+        _request(recording, parsed, text, counted) for parsed, text, counted in zip(replies, texts, tokens, strict=True)
     ]
     return Samples(requests, chunks)
+
+
+class _Tokens(NamedTuple):
+    """Token counts of one reply with content, as the fields of `RequestSample`."""
+
+    output: int | None
+    first_chunk: int
+    counted: int
 
 
 class _Parsed(NamedTuple):
@@ -76,6 +84,34 @@ def counted_tokens(retokenized: int, usage: int | None, max_tokens: int) -> int:
     return min(retokenized, max_tokens)
 
 
+def reported_tokens(usage: int | None, chunks: int, max_tokens: int) -> int:
+    """The output tokens of a request without a tokenizer: the server's usage, else its chunks; at most `max_tokens`."""
+    return min(chunks if usage is None else usage, max_tokens)
+
+
+def _retokenized(
+    replies: Sequence[_Parsed], texts: list[str], firsts: list[str], count: Callable[[Sequence[str]], list[int]]
+) -> list[_Tokens]:
+    counts = count(texts + firsts)
+    return [
+        _Tokens(
+            total,
+            max(1, first),
+            counted_tokens(total, parsed.reply.usage.completion_tokens, parsed.exchange.max_tokens),
+        )
+        for parsed, total, first in zip(replies, counts, counts[len(texts) :], strict=False)
+    ]
+
+
+def _reported(replies: Sequence[_Parsed]) -> list[_Tokens]:
+    """Without a tokenizer a first chunk counts as one token, unless it is the only one."""
+    rows = []
+    for parsed in replies:
+        total = reported_tokens(parsed.reply.usage.completion_tokens, parsed.chunks, parsed.exchange.max_tokens)
+        rows.append(_Tokens(None, total if parsed.chunks == 1 else 1, total))
+    return rows
+
+
 def _chunks(exchange: Exchange, reply: Reply, known: dict[str, str]) -> list[ChunkSample]:
     """The content events with their times. Equal texts share one object: a long run repeats few."""
     rows = []
@@ -91,7 +127,7 @@ def _chunks(exchange: Exchange, reply: Reply, known: dict[str, str]) -> list[Chu
     return rows
 
 
-def _request(recording: Recording, parsed: _Parsed, text: str, tokens: int, first_tokens: int) -> RequestSample:
+def _request(recording: Recording, parsed: _Parsed, text: str, tokens: _Tokens) -> RequestSample:
     exchange, reply, start_s = parsed.exchange, parsed.reply, recording.start_ns / 1e9
     usage = reply.usage
     content = parsed.chunks > 0
@@ -114,16 +150,17 @@ def _request(recording: Recording, parsed: _Parsed, text: str, tokens: int, firs
         usage_prompt_tokens=usage.prompt_tokens,
         usage_completion_tokens=usage.completion_tokens,
         cached_tokens=usage.cached_tokens,
-        output_tokens=tokens if content else None,
-        first_chunk_tokens=first_tokens if content else None,
+        output_tokens=tokens.output if content else None,
+        first_chunk_tokens=tokens.first_chunk if content else None,
         finish_reason=reply.finish_reason,
         text=text,
         chunks=parsed.chunks,
-        counted_tokens=counted_tokens(tokens, usage.completion_tokens, exchange.max_tokens) if content else None,
+        counted_tokens=tokens.counted if content else None,
         due_s=since_start(exchange.due_ns),
         closed_s=since_start(exchange.ended_ns),
         connect_s=exchange.connect_s,
         attempts=exchange.attempts,
         detail=reply.detail,
         client=recording.client,
+        start_s=start_s,
     )

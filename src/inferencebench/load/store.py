@@ -17,15 +17,21 @@ CHUNKS = "chunks.parquet"
 
 def write_samples(folder: Path, samples: Samples) -> None:
     """Write both files into `folder`, each atomically, the chunks first: where requests are, the chunks are too."""
+    write_tables(folder / CHUNKS, folder / REQUESTS, samples)
+
+
+def write_tables(chunks_file: Path, requests_file: Path, samples: Samples) -> None:
+    """Write one row per chunk and one per request as Parquet, each file atomically, the chunks first."""
     import polars as pl
 
-    folder.mkdir(parents=True, exist_ok=True)
+    for path in (chunks_file, requests_file):
+        path.parent.mkdir(parents=True, exist_ok=True)
     chunk_schema = _schema(ChunkSample.__annotations__)
     columns = zip(*samples.chunks, strict=True) if samples.chunks else ((),) * len(chunk_schema)
     chunks = {name: list(values) for name, values in zip(chunk_schema, columns, strict=True)}
-    _write(folder / CHUNKS, pl.DataFrame(chunks, schema=chunk_schema))
+    _write(chunks_file, pl.DataFrame(chunks, schema=chunk_schema))
     request_schema = _schema({name: info.annotation for name, info in RequestSample.model_fields.items()})
-    _write(folder / REQUESTS, pl.DataFrame([r.model_dump() for r in samples.requests], schema=request_schema))
+    _write(requests_file, pl.DataFrame([r.model_dump() for r in samples.requests], schema=request_schema))
 
 
 def read_samples(folder: Path) -> Samples:

@@ -1,0 +1,34 @@
+# One command each: `make demo` (a leaderboard in minutes), `make test` (everything CI checks).
+PYTHON ?= python3
+VENV ?= .venv
+OUT ?= demo
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-dev demo test lint doctor bench-load
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+install: ## Create the environment and install everything a run needs
+	@$(PYTHON) scripts/install.py --venv $(VENV)
+
+install-dev: ## The same, with what tests and linters need
+	@$(PYTHON) scripts/install.py --venv $(VENV) --dev
+
+demo: install ## Run a small campaign and print its leaderboard; records go to OUT=demo
+	@$(BIN)/inferencebench demo --out $(OUT)
+
+doctor: install ## What this machine can do
+	@$(BIN)/inferencebench doctor
+
+lint: install-dev ## Style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: install-dev lint ## The whole test suite
+	$(BIN)/python -m pytest
+
+bench-load: install-dev ## The load client beside its peers
+	$(BIN)/python benchmarks/bench_load.py

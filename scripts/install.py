@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+"""Install everything a target of the Makefile needs into a virtual environment. Standard library only.
+
+    python3 scripts/install.py --venv .venv [--dev]
+
+Idempotent: a stamp in the environment names the files it was made from. System packages (bubblewrap, python3-venv) are
+installed where we may; elsewhere the command to run is printed and the work goes on without them.
+"""
+
+import argparse
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TORCH = "2.13.0"
+TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+MINIMUM = (3, 11)
+
+
+def say(text: str) -> None:
+    print(f"install: {text}", file=sys.stderr, flush=True)
+
+
+def quiet(*argv: str) -> bool:
+    return subprocess.run(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+
+def apt(package: str) -> bool:
+    """Install a Debian package where we may; print how otherwise."""
+    manual = f"sudo apt-get install -y {package}"
+    if shutil.which("apt-get") is None:
+        say(f"{package} is missing and this is not Debian or Ubuntu; install it with your package manager")
+        return False
+    prefix = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    if prefix and not quiet(*prefix, "true"):
+        say(f"{package} is missing; run: {manual}")
+        return False
+    say(f"installing {package}")
+    environment = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive"]
+    quiet(*environment, "apt-get", "-qq", "update")
+    if quiet(*environment, "apt-get", "-qq", "-y", "install", package):
+        return True
+    say(f"{package} could not be installed; run: {manual}")
+    return False
+
+
+def make_venv(venv: Path) -> Path:
+    """Create the environment if needed and give its interpreter."""
+    python = venv / "bin" / "python"
+    if not python.exists() and not quiet(sys.executable, "-m", "venv", str(venv)):
+        apt(f"python{sys.version_info[0]}.{sys.version_info[1]}-venv")
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(venv)], check=True)
+    return python
+
+
+def has_gpu() -> bool:
+    return Path("/dev/nvidiactl").exists() and shutil.which("nvidia-smi") is not None
+
+
+def install_torch(python: Path) -> None:
+    """torch, the CPU build where there is no GPU: 200 MB instead of several GB."""
+    check = f"import torch, sys; sys.exit(torch.__version__.split('+')[0] != '{TORCH}')"
+    if quiet(str(python), "-c", check):
+        return
+    pip = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    if not has_gpu():
+        say(f"installing torch {TORCH}, CPU build (about 200 MB)")
+        if quiet(*pip, f"torch=={TORCH}+cpu"):
+            return
+        if quiet(*pip, "--index-url", TORCH_CPU_INDEX, f"torch=={TORCH}"):
+            return
+        say("the CPU build is not to be had here")
+    say(f"installing torch {TORCH} with CUDA (about 3 GB to download)")
+    subprocess.run([*pip, f"torch=={TORCH}"], check=True)
+
+
+def install_packages(python: Path, dev: bool) -> None:
+    """The project, editable, with its extras, at the locked versions."""
+    pip = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    constraints = ["-c", str(ROOT / "constraints.txt")]
+    say("installing the packages (about 400 MB)")
+    extras = "torch,llamacpp" + (",nvidia" if has_gpu() else "")
+    subprocess.run([*pip, *constraints, "-e", f"{ROOT}[{extras}]"], check=True)
+    if dev:
+        subprocess.run([*pip, *constraints, "-r", str(ROOT / "requirements-dev.txt")], check=True)
+
+
+def fingerprint(dev: bool) -> str:
+    names = ["pyproject.toml", "constraints.txt", "requirements-dev.txt", "scripts/install.py"]
+    return hashlib.sha256(b"\0".join((ROOT / name).read_bytes() for name in names)).hexdigest() + f" dev={dev}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--venv", type=Path, default=ROOT / ".venv", help="the environment's folder")
+    parser.add_argument("--dev", action="store_true", help="also what tests and linters need")
+    options = parser.parse_args()
+    if sys.version_info < MINIMUM:
+        say(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}; set PYTHON=python3.12")
+        return 3
+    if sys.platform == "linux" and shutil.which("bwrap") is None:
+        apt("bubblewrap")
+    stamp = options.venv / ".installed"
+    done = stamp.read_text() if stamp.exists() else ""
+    if done in (fingerprint(True), fingerprint(options.dev)):
+        return 0
+    python = make_venv(options.venv)
+    install_torch(python)
+    install_packages(python, options.dev)
+    stamp.write_text(fingerprint(options.dev))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Stage `analysis`: result records in; tables out. Reads directories, never a sandbox."""

@@ -1,0 +1,42 @@
+"""Finding result records under campaign directories; what cannot be read is said, and the rest still counts."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import ValidationError
+
+from inferencebench.errors import UserError
+from inferencebench.run.record import Result
+
+
+class Found(NamedTuple):
+    """Results with their directories, and one line for each record that was skipped."""
+
+    results: list[tuple[Path, Result]]
+    skipped: list[str]
+
+
+def collect(directories: Iterable[Path]) -> Found:
+    """All `result.json` below the directories (hidden folders and run internals left out).
+
+    Raises UserError for a directory that does not exist."""
+    results: list[tuple[Path, Result]] = []
+    skipped: list[str] = []
+    for root in directories:
+        if not root.is_dir():
+            raise UserError(f"{root}: no such directory; name a campaign's output directory")
+        for folder, folders, names in os.walk(root):
+            if "spec.json" in names:
+                folders[:] = [f for f in folders if f.startswith("r") and f[1:].isdigit()]
+            folders[:] = sorted(f for f in folders if not f.startswith("."))
+            if "result.json" in names:
+                path = Path(folder) / "result.json"
+                try:
+                    results.append((path.parent, Result.model_validate_json(path.read_bytes())))
+                except (OSError, ValidationError, ValueError) as error:
+                    skipped.append(f"{path}: skipped, {type(error).__name__}: {str(error).splitlines()[0]}")
+            elif "spec.json" in names:
+                skipped.append(f"{folder}: skipped, the run is not finished")
+    return Found(results, skipped)

@@ -1,0 +1,156 @@
+"""The leaderboard: cells over seed pairs, and agents over scenarios."""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from statistics import fmean, stdev
+from typing import Literal, NamedTuple
+
+from inferencebench.run.record import Outcome, Result
+from inferencebench.suites.model import Record, ScenarioName
+
+Regression = Literal["floor", "raw"]
+
+
+class Cell(Record):
+    """One agent under one condition on one scenario: the mean over seed pairs (repeat 0) of its scored runs."""
+
+    suite: str
+    agent: str
+    condition: str
+    scenario: ScenarioName
+    n: int
+    """Scored runs."""
+    speedup_mean: float | None
+    """Mean speedup, failed runs as 1.0; None when no run is scored."""
+    speedup_sem: float | None
+    """Standard error with ddof = 1; None for fewer than two runs."""
+    raw_speedup_mean: float | None
+    """Mean of the raw ratios of scored runs that have one, whatever their outcome."""
+    pass_rate: float | None
+    speedup_given_pass_mean: float | None
+    metric: str
+    value_mean: float | None
+    """Mean of the primary metric in its native unit."""
+    outcomes: dict[str, int]
+    ranked: bool
+    """False when a run of the cell is not ranked (unverified sandbox, shared device)."""
+
+
+class AgentRow(Record):
+    """One agent under one condition on one suite."""
+
+    suite: str
+    agent: str
+    condition: str
+    scenarios: int
+    """Scenarios with a scored cell."""
+    aggregate: float | None
+    """Geometric mean of the cell means."""
+    aggregate_sem: float | None
+    """Jackknife over seed pairs of the published estimator; None for fewer than two pairs."""
+    rank: int | None
+    """Among rows that are ranked and cover every scenario of the board; ties share a rank."""
+
+
+class Board(NamedTuple):
+    """Cells and agents, best first."""
+
+    cells: list[Cell]
+    agents: list[AgentRow]
+
+
+def board(results: Sequence[Result], regression: Regression = "floor") -> Board:
+    """The leaderboard of some results. `regression="raw"` keeps passed runs below 1.0, as the published table does."""
+    groups: dict[tuple[str, str, str], dict[ScenarioName, list[Result]]] = defaultdict(lambda: defaultdict(list))
+    for result in results:
+        if result.repeat == 0:
+            groups[result.suite, result.agent, result.condition][ScenarioName(result.scenario)].append(result)
+    cells = [_cell(runs, regression) for group in groups.values() for runs in group.values()]
+    covered = {suite: {c.scenario for c in cells if c.suite == suite} for suite in {c.suite for c in cells}}
+    rows = [_row(group, [c for c in cells if _key(c) == key], regression) for key, group in groups.items()]
+    by_key = {key: all(c.ranked for c in cells if _key(c) == key) for key in groups}
+    eligible = [r for r in rows if by_key[_key(r)] and r.scenarios == len(covered[r.suite])]
+    ranked = [r.model_copy(update={"rank": _rank(r, eligible)}) if r in eligible else r for r in rows]
+    ranked.sort(key=lambda r: (r.suite, r.rank is None, -(r.aggregate or 0.0), r.agent, r.condition))
+    order = {_key(row): number for number, row in enumerate(ranked)}
+    scenario_order = list(ScenarioName)
+    cells.sort(key=lambda c: (order[_key(c)], scenario_order.index(c.scenario)))
+    return Board(cells, ranked)
+
+
+def counted(result: Result, regression: Regression) -> float:
+    """What a scored run adds to its cell's mean."""
+    if regression == "raw" and result.outcome is Outcome.PASSED and result.raw_speedup is not None:
+        return result.raw_speedup
+    return result.speedup
+
+
+def geometric_mean(values: Sequence[float]) -> float:
+    """(x1 * ... * xn)^(1/n); 0 when a value is not positive."""
+    return math.exp(fmean(map(math.log, values))) if all(v > 0 for v in values) else 0.0
+
+
+def jackknife_sem(group: dict[ScenarioName, list[Result]], regression: Regression) -> float | None:
+    """Standard error of the aggregate by leaving one seed pair out: sqrt((k-1)/k * sum (a_i - mean a)^2)."""
+    pairs = sorted({str(r.seed_pair) for runs in group.values() for r in runs if r.outcome.scored})
+    if len(pairs) < 2:
+        return None
+    left_out = []
+    for pair in pairs:
+        means = []
+        for runs in group.values():
+            kept = [counted(r, regression) for r in runs if r.outcome.scored and str(r.seed_pair) != pair]
+            if not kept:
+                return None
+            means.append(fmean(kept))
+        left_out.append(geometric_mean(means))
+    k, middle = len(left_out), fmean(left_out)
+    return math.sqrt((k - 1) / k * sum((a - middle) ** 2 for a in left_out))
+
+
+def _key(row: Cell | AgentRow) -> tuple[str, str, str]:
+    return row.suite, row.agent, row.condition
+
+
+def _cell(runs: list[Result], regression: Regression) -> Cell:
+    scored = [r for r in runs if r.outcome.scored]
+    values = [counted(r, regression) for r in scored]
+    passed = [r.speedup for r in scored if r.outcome is Outcome.PASSED]
+    raw = [r.raw_speedup for r in scored if r.raw_speedup is not None]
+    native = [r.metric.value for r in scored if r.metric.value is not None]
+    first = runs[0]
+    return Cell(
+        suite=first.suite,
+        agent=first.agent,
+        condition=first.condition,
+        scenario=ScenarioName(first.scenario),
+        n=len(scored),
+        speedup_mean=fmean(values) if values else None,
+        speedup_sem=stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None,
+        raw_speedup_mean=fmean(raw) if raw else None,
+        pass_rate=len(passed) / len(scored) if scored else None,
+        speedup_given_pass_mean=fmean(passed) if passed else None,
+        metric=first.metric.name,
+        value_mean=fmean(native) if native else None,
+        outcomes=dict(sorted(Counter(r.outcome.value for r in runs).items())),
+        ranked=bool(scored) and all(r.ranked for r in scored),
+    )
+
+
+def _row(group: dict[ScenarioName, list[Result]], cells: list[Cell], regression: Regression) -> AgentRow:
+    means = [c.speedup_mean for c in cells if c.speedup_mean is not None]
+    return AgentRow(
+        suite=cells[0].suite,
+        agent=cells[0].agent,
+        condition=cells[0].condition,
+        scenarios=len(means),
+        aggregate=geometric_mean(means) if means else None,
+        aggregate_sem=jackknife_sem(group, regression) if len(means) == len(cells) else None,
+        rank=None,
+    )
+
+
+def _rank(row: AgentRow, eligible: list[AgentRow]) -> int:
+    mine = row.aggregate or 0.0
+    return 1 + sum(1 for other in eligible if other.suite == row.suite and (other.aggregate or 0.0) > mine)

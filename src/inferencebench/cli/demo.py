@@ -1,0 +1,61 @@
+"""`inferencebench demo`: a small campaign from nothing to a leaderboard, in minutes on a laptop."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from inferencebench.cli.common import JsonOption, OutOption, notes, stderr, stdout
+from inferencebench.cli.run import SandboxOption
+from inferencebench.run.record import Result
+
+SUITE = "laptop-mini"
+SCENARIOS = ("decode", "prefill")
+EXAMPLE = Path("examples/pick_fastest")
+
+
+def demo(
+    out: OutOption = Path("demo"),
+    script: Annotated[Path, typer.Option("--script", help="The script agent to run beside the engines.")] = EXAMPLE,
+    sandbox: SandboxOption = "auto",
+    json: JsonOption = False,
+) -> None:
+    """Run the PyTorch baseline, llama.cpp and a tuned script on two scenarios, then print the leaderboard.
+
+    Example: inferencebench demo --out demo
+    """
+    from inferencebench.cli import request
+    from inferencebench.cli.progress import LiveReporter
+    from inferencebench.cli.results import results
+    from inferencebench.run import pipeline
+    from inferencebench.suites.load import load
+
+    suite = load(SUITE)
+    agents = ["engine:pytorch", "engine:llamacpp"]
+    if (script / "solve.sh").is_file():
+        agents.append(f"script:{script}")
+    else:
+        notes([f"{script}: no solve.sh there, so the demo runs without a script agent"])
+    common = request.Common(out, sandbox)
+    specs = [request.spec(suite, scenario, agent, common) for scenario in SCENARIOS for agent in agents]
+    with LiveReporter(stderr()) as reporter:
+        bench = request.bench(suite, common, reporter)
+        finished = [pipeline.run(spec, bench) for spec in specs]
+    results([out], json=json)
+    if not json:
+        _where_time_went(finished)
+        stdout().print(f"\nrecords: {out}/   again: inferencebench results {out}", highlight=False, markup=False)
+
+
+def _where_time_went(finished: Sequence[Result]) -> None:
+    """The phase budget: seconds by phase of each run."""
+    table = Table(
+        "run", "solve s", "measure s", "quality s", "all s", title="where the time went", title_justify="left"
+    )
+    for result in finished:
+        cost = result.cost
+        seconds = (cost.solve_s, cost.measure_s, cost.quality_s, cost.total_s)
+        table.add_row(f"{result.scenario} {result.agent}", *(f"{value:.1f}" for value in seconds))
+    stdout().print(table)

@@ -1,0 +1,84 @@
+"""`inferencebench`: one verb per module. Exit codes: 0 done, 1 a bug, 2 bad input, 3 something is missing here."""
+
+import errno
+import sys
+
+import typer
+
+from inferencebench import __version__
+from inferencebench.cli import baseline, demo, doctor, rescore, results, run, suites
+from inferencebench.cli.common import end_on_sigterm, stderr
+from inferencebench.errors import BenchError
+
+EXIT_BUG, EXIT_INPUT, EXIT_MISSING, EXIT_INTERRUPTED = 1, 2, 3, 130
+OS_EXIT_CODES = {
+    errno.ENOSPC: EXIT_MISSING,
+    errno.EDQUOT: EXIT_MISSING,
+    errno.EROFS: EXIT_MISSING,
+    errno.EACCES: EXIT_INPUT,
+}
+"""Errors of the file system that a user can mend; any other is a bug."""
+
+app = typer.Typer(
+    name="inferencebench",
+    help="Can an autonomous agent make an LLM server fast? Run agents, engines and scripts under a budget, measure "
+    "what they leave behind, and rank it over a PyTorch baseline.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
+app.add_typer(suites.app, name="suites")
+app.command("run")(run.run)
+app.command("baseline")(baseline.baseline)
+app.command("results")(results.results)
+app.command("rescore")(rescore.rescore)
+
+
+def _version(shown: bool) -> None:
+    if shown:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Options before the verb."""
+
+
+def main() -> None:
+    """Run the command line; errors that a user can mend are one line on stderr."""
+    end_on_sigterm()
+    code = _exit_code()
+    if code == EXIT_INTERRUPTED:
+        _say("interrupted; the same command continues where it was")
+    sys.exit(code)
+
+
+def _exit_code() -> int:
+    try:
+        code = app(standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except (KeyboardInterrupt, typer.Abort):
+        return EXIT_INTERRUPTED
+    except BenchError as error:
+        _say(str(error))
+        return error.exit_code
+    except OSError as error:
+        if error.errno not in OS_EXIT_CODES:
+            raise
+        _say(f"{error.filename or 'file system'}: {error.strerror}")
+        return OS_EXIT_CODES[error.errno]
+    except Exception as error:
+        # Usage errors of click, of which typer carries a copy of its own in some versions.
+        if not hasattr(error, "format_message"):
+            raise
+        _say(error.format_message())
+        return EXIT_INPUT
+
+
+def _say(text: str) -> None:
+    line = " ".join(text.split())
+    stderr().print(f"inferencebench: {line}", style="red", highlight=False, markup=False, soft_wrap=True)

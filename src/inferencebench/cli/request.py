@@ -1,0 +1,88 @@
+"""From command-line words to run specs and the bench they share."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from inferencebench.errors import UserError
+from inferencebench.run.bench import Bench, Sources
+from inferencebench.run.reporter import Reporter
+from inferencebench.run.spec import Condition, RunSpec
+from inferencebench.suites.model import SeedPair, Suite
+
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+@dataclass(frozen=True)
+class Common:
+    """Options that `run`, `baseline` and `demo` share."""
+
+    out: Path
+    sandbox: str = "auto"
+    sources: Sources = field(default_factory=Sources)
+    import_baseline: Path | None = None
+    share_device: bool = False
+
+
+def duration_s(text: str) -> float:
+    """Seconds from `90s`, `30m`, `2h` or a bare number of seconds.
+
+    Raises UserError for anything else."""
+    number, unit = (text[:-1], text[-1]) if text and text[-1] in UNITS else (text, "s")
+    try:
+        seconds = float(number) * UNITS[unit]
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 1e9:
+        raise UserError(f"{text!r} is not a duration; write it as 90s, 30m or 2h")
+    return seconds
+
+
+def seed_pair(text: str | None, suite: Suite) -> SeedPair:
+    """The pair `DEV,EVAL`; None: the suite's first.
+
+    Raises UserError when it is not two integers, or the same one twice."""
+    if text is None:
+        return suite.seed_pairs[0]
+    try:
+        dev, evaluation = (int(part) for part in text.split(","))
+    except ValueError:
+        raise UserError(f"--seed-pair {text!r}: write it as DEV,EVAL, for example 21,1337") from None
+    if dev == evaluation:
+        raise UserError(f"--seed-pair {text!r}: the dev and the eval seed must differ")
+    return SeedPair(dev=dev, eval=evaluation)
+
+
+def bench(suite: Suite, common: Common, reporter: Reporter) -> Bench:
+    """What the runs of this command share."""
+    return Bench(suite, common.out, common.sources, reporter, common.import_baseline)
+
+
+def spec(
+    suite: Suite,
+    scenario: str,
+    agent: str,
+    common: Common,
+    *,
+    condition: Condition | None = None,
+    pair: SeedPair | None = None,
+    repeat: int = 0,
+) -> RunSpec:
+    """A run spec with every name resolved.
+
+    Raises UserError for unknown names, MissingError when no sandbox works here."""
+    from inferencebench.agents import registry as agents
+    from inferencebench.sandbox import registry as sandboxes
+    from inferencebench.suites.load import scenario as find_scenario
+
+    the_agent = agents.get(agent)
+    return RunSpec.create(
+        suite,
+        scenario=find_scenario(suite, scenario).name,
+        agent=the_agent.name,
+        agent_sha256=the_agent.sha256,
+        condition=condition or Condition(),
+        seed_pair=pair or suite.seed_pairs[0],
+        repeat=repeat,
+        sandbox=sandboxes.get(common.sandbox).name,
+        share_device=common.share_device,
+    )

@@ -1,0 +1,44 @@
+"""`inferencebench rescore`: judge finished runs again from their stored samples and answers."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from inferencebench.cli.common import JsonOption, notes, print_json, stdout
+
+
+def rescore(
+    directories: Annotated[list[Path], typer.Argument(help="Campaign or run directories.")],
+    tau: Annotated[
+        float | None, typer.Option(min=0.01, max=1.0, help="Quality threshold instead of the suite's.")
+    ] = None,
+    write: Annotated[bool, typer.Option("--write", help="Replace the stored results.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Recompute integrity, quality, outcome and score without running anything; show what changes.
+
+    Example: inferencebench rescore demo --tau 0.8
+    """
+    from inferencebench.analysis.collect import collect
+    from inferencebench.run.judge import write_result
+    from inferencebench.run.pipeline import rejudge
+
+    found = collect(directories)
+    notes(found.skipped)
+    pairs = []
+    for directory, old in found.results:
+        new = rejudge(directory, tau)
+        pairs.append((old, new))
+        if write:
+            write_result(directory, new)
+    if json:
+        print_json([new.model_dump(mode="json") for _, new in pairs])
+        return
+    table = Table("agent", "scenario", "seeds", "outcome", "speedup", "now", "speedup now")
+    for old, new in pairs:
+        changed = "bold yellow" if old.outcome is not new.outcome else ""
+        seeds, before, now = str(new.seed_pair), f"{old.speedup:.2f}", f"{new.speedup:.2f}"
+        table.add_row(new.agent, new.scenario, seeds, old.outcome, before, new.outcome, now, style=changed)
+    stdout().print(table)

@@ -1,0 +1,71 @@
+"""`inferencebench run`: one agent on one scenario, from a workspace to a scored record."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from inferencebench.cli.common import JsonOption, OutOption, print_json, stderr
+
+SandboxOption = Annotated[str, typer.Option("--sandbox", help="auto, bubblewrap, or process (never ranked).")]
+LongbenchOption = Annotated[
+    Path | None, typer.Option("--longbench", help="Local LongBench v2 JSONL instead of the hub.")
+]
+MmluOption = Annotated[Path | None, typer.Option("--mmlu-pro", help="Local MMLU-Pro JSONL instead of the hub.")]
+SeedOption = Annotated[str | None, typer.Option("--seed-pair", help="DEV,EVAL; default: the suite's first pair.")]
+ModelOption = Annotated[str | None, typer.Option("--model-source", help="'hub' fetches the base model from the hub.")]
+
+
+def run(
+    suite: Annotated[str, typer.Argument(help="Name of a built-in suite, or a TOML file.")],
+    scenario: Annotated[str, typer.Argument(help="prefill, decode, throughput or balanced (or A, B, C, D).")],
+    agent: Annotated[str, typer.Argument(help="engine:NAME or script:PATH.")],
+    out: OutOption = Path("runs"),
+    budget: Annotated[str | None, typer.Option("--budget", help="Wall clock of the agent: 90s, 30m, 2h.")] = None,
+    seed_pair: SeedOption = None,
+    repeat: Annotated[int, typer.Option("--repeat", min=0, help="Number of an explicit repeat of the same run.")] = 0,
+    sandbox: SandboxOption = "auto",
+    baseline: Annotated[
+        Path | None, typer.Option("--baseline", help="Import the baseline from another campaign directory.")
+    ] = None,
+    share_device: Annotated[
+        bool, typer.Option("--share-device", help="Run beside others on this machine; measured, never ranked.")
+    ] = False,
+    longbench: LongbenchOption = None,
+    mmlu_pro: MmluOption = None,
+    model_source: ModelOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Run an agent, relaunch what it leaves, measure, gate and score it.
+
+    The same command continues a run that was interrupted, and prints a finished one.
+
+    Example: inferencebench run laptop-mini decode engine:llamacpp --out runs
+    """
+    from inferencebench.cli import request
+    from inferencebench.cli.progress import LiveReporter
+    from inferencebench.cli.show import show_result
+    from inferencebench.run import pipeline
+    from inferencebench.run.bench import Sources
+    from inferencebench.run.spec import Condition
+    from inferencebench.suites.load import load
+
+    the_suite = load(suite)
+    sources = Sources(longbench, mmlu_pro, model_source)
+    common = request.Common(out, sandbox, sources, baseline, share_device)
+    condition = Condition(budget_s=request.duration_s(budget) if budget else None)
+    spec = request.spec(
+        the_suite,
+        scenario,
+        agent,
+        common,
+        condition=condition,
+        pair=request.seed_pair(seed_pair, the_suite),
+        repeat=repeat,
+    )
+    with LiveReporter(stderr()) as reporter:
+        result = pipeline.run(spec, request.bench(the_suite, common, reporter))
+    if json:
+        print_json(result)
+    else:
+        show_result(result, spec.directory(out))

@@ -1,0 +1,90 @@
+"""Tables of results for the terminal."""
+
+from pathlib import Path
+
+from rich.table import Table
+
+from inferencebench.analysis.leaderboard import AgentRow, Board, Cell
+from inferencebench.cli.common import stdout
+from inferencebench.run.record import Outcome, Result
+from inferencebench.suites.model import Metric, ScenarioName
+
+UNITS = {Metric.TTFT: ("TTFT", "ms", 1e3), Metric.TPOT: ("TPOT", "ms", 1e3)}
+COLORS = {Outcome.PASSED: "green", Outcome.REVIEW_PENDING: "yellow"}
+
+
+def native(metric: str, value: float | None) -> str:
+    """A primary metric with its unit."""
+    if value is None:
+        return "–"
+    name, unit, factor = UNITS.get(Metric(metric), ("", "", 1.0))
+    if name:
+        return f"{value * factor:.1f} {unit}"
+    return f"{value:.3f} req/s" if Metric(metric) is Metric.REQUESTS_PER_S else f"{value:.3f}"
+
+
+def show_result(result: Result, directory: Path) -> None:
+    """One run in a few lines, ending with where its record is."""
+    out = stdout()
+    color = COLORS.get(result.outcome, "red")
+    out.print(
+        f"[bold]{result.agent}[/] on {result.suite} / {result.scenario}: [{color}]{result.outcome}[/]", highlight=False
+    )
+    out.print(f"  {result.reason}", highlight=False, markup=False)
+    ratio = "–" if result.raw_speedup is None else f"{result.raw_speedup:.2f}x raw"
+    if result.raw_speedup_ci95:
+        ratio += f", 95 % interval {result.raw_speedup_ci95[0]:.2f}–{result.raw_speedup_ci95[1]:.2f}"
+    out.print(f"  speedup [bold]{result.speedup:.2f}x[/] ({ratio})", highlight=False)
+    metric = result.metric
+    out.print(
+        f"  {metric.name.value}: {native(metric.name, metric.value)}, baseline {native(metric.name, metric.baseline)}",
+        highlight=False,
+    )
+    if result.quality:
+        out.print(f"  quality: {result.quality.correct} of {result.quality.total} correct", highlight=False)
+    if not result.ranked:
+        out.print("  [yellow]not ranked[/]: unverified sandbox, shared device, or an outcome that is not scored")
+    out.print(f"  record: {directory}", highlight=False, markup=False)
+
+
+def show_board(board: Board) -> None:
+    """The leaderboard: one table per suite, unranked rows below the line."""
+    for suite in dict.fromkeys(row.suite for row in board.agents):
+        rows = [row for row in board.agents if row.suite == suite]
+        cells = {(c.agent, c.condition, c.scenario): c for c in board.cells if c.suite == suite}
+        scenarios = [s for s in ScenarioName if any(key[2] is s for key in cells)]
+        table = Table(title=f"{suite}: speedup over the PyTorch baseline (mean ± SEM)", title_justify="left")
+        table.add_column("#", justify="right")
+        table.add_column("agent")
+        table.add_column("aggregate", justify="right")
+        for scenario in scenarios:
+            table.add_column(scenario.value, justify="right")
+        table.add_column("outcomes")
+        for number, row in enumerate(rows):
+            last_ranked = row.rank is not None and number + 1 < len(rows) and rows[number + 1].rank is None
+            own = [cells.get((row.agent, row.condition, s)) for s in scenarios]
+            table.add_row(*_line(row, own), end_section=last_ranked)
+        stdout().print(table)
+
+
+def _line(row: AgentRow, cells: list[Cell | None]) -> list[str]:
+    name = row.agent if row.condition == "default" else f"{row.agent} ({row.condition})"
+    counts: dict[str, int] = {}
+    for cell in cells:
+        for outcome, n in (cell.outcomes if cell else {}).items():
+            counts[outcome] = counts.get(outcome, 0) + n
+    outcomes = ", ".join(f"{n} {outcome}" for outcome, n in sorted(counts.items()))
+    aggregate = _with_sem(row.aggregate, row.aggregate_sem)
+    return [str(row.rank or "–"), name, aggregate, *(_cell(c) for c in cells), outcomes]
+
+
+def _cell(cell: Cell | None) -> str:
+    if cell is None:
+        return ""
+    return f"{_with_sem(cell.speedup_mean, cell.speedup_sem)}\n[dim]{native(cell.metric, cell.value_mean)}[/]"
+
+
+def _with_sem(mean: float | None, sem: float | None) -> str:
+    if mean is None:
+        return "–"
+    return f"{mean:.2f}x" if sem is None else f"{mean:.2f} ± {sem:.2f}x"

@@ -1,0 +1,124 @@
+"""What all runs of one invocation share: the campaign directory, the model, the machine."""
+
+import shutil
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from inferencebench import MEASUREMENT_VERSION, __version__
+from inferencebench.doctor.hardware import HardwareFingerprint, Peaks, calibrate_peaks, fingerprint
+from inferencebench.files import sha256_bytes
+from inferencebench.models.store import Checkpoint, ensure_checkpoint
+from inferencebench.paths import cache_dir
+from inferencebench.run.machine import Cores, allocate
+from inferencebench.run.reporter import Reporter, Silent
+from inferencebench.run.salt import campaign_salt
+from inferencebench.suites.model import Suite
+from inferencebench.workload.corpus import CorpusText, load_corpus
+from inferencebench.workload.tokens import ChatTokenizer
+
+REFERENCE_PACKAGES = ("torch", "transformers")
+"""What the baseline's speed depends on besides our own measurement version."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Local files to use instead of the hub; None: the suite's own source."""
+
+    longbench: Path | None = None
+    mmlu_pro: Path | None = None
+    model: str | None = None
+    """Overrides the kind of the model's source (`hub`)."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One suite on one machine in one campaign directory. Costly parts are made when first used."""
+
+    suite: Suite
+    out: Path
+    sources: Sources = field(default_factory=Sources)
+    reporter: Reporter = field(default_factory=Silent)
+    import_baseline: Path | None = None
+
+    @cached_property
+    def salt(self) -> bytes:
+        """The campaign's secret."""
+        return campaign_salt(self.out)
+
+    @cached_property
+    def salt_sha256(self) -> str:
+        """Names the salt without showing it."""
+        return sha256_bytes(b"salt:" + self.salt)
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint:
+        """The base model on disk."""
+        return ensure_checkpoint(
+            self.suite.model, cache_dir(), force_source=self.sources.model, progress=self.reporter.note
+        )
+
+    @cached_property
+    def tokenizer(self) -> ChatTokenizer:
+        """The base model's tokenizer."""
+        return ChatTokenizer.load(self.checkpoint.path)
+
+    @cached_property
+    def corpus(self) -> CorpusText:
+        """Text of the speed prompts."""
+        return load_corpus(self.suite.corpus, self.sources.longbench)
+
+    @cached_property
+    def cores(self) -> Cores:
+        """Cores of server and client."""
+        return allocate(self.suite.hardware)
+
+    @cached_property
+    def hardware(self) -> HardwareFingerprint:
+        """This machine."""
+        return fingerprint()
+
+    @cached_property
+    def peaks(self) -> Peaks | None:
+        """Calibrated peaks of a CPU machine; None where the suite states them."""
+        if self.suite.hardware.tflops:
+            return None
+        self.reporter.note("calibrating this machine's peak rates")
+        return calibrate_peaks(cache_dir())
+
+    @cached_property
+    def software(self) -> dict[str, str]:
+        """Versions that the baseline depends on."""
+        return {name: _version(name) for name in REFERENCE_PACKAGES} | {"inferencebench": __version__}
+
+    def scratch(self, purpose: Path) -> Path:
+        """An empty private directory for `purpose`, the same one after a kill.
+
+        Its name says nothing: a mount's source can be read inside a sandbox, and run directories name the eval seed."""
+        folder = self.out / ".scratch" / sha256_bytes(str(purpose).encode())[:16]
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return folder
+
+    def comparability(self, requests_sha256: str, questions_sha256: str) -> dict[str, str]:
+        """What must be equal between a run and its baseline for a speedup to mean anything (settled point 5)."""
+        return {
+            "suite": self.suite.sha256,
+            "requests": requests_sha256,
+            "questions": questions_sha256,
+            "salt": self.salt_sha256,
+            "checkpoint": self.checkpoint.sha256,
+            "hardware": self.hardware.sha256,
+            "server_cpus": ",".join(map(str, self.cores.server)),
+            "client_cpus": ",".join(map(str, self.cores.client)),
+            "measurement_version": str(MEASUREMENT_VERSION),
+            **{name: self.software[name] for name in REFERENCE_PACKAGES},
+        }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"

@@ -1,0 +1,167 @@
+"""Mid-run evaluations: a snapshot of the submission, launched in a sibling sandbox, measured on dev requests."""
+
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from inferencebench.errors import UserError
+from inferencebench.files import canonical_json
+from inferencebench.gates.mini import may_pass
+from inferencebench.run.bench import Bench
+from inferencebench.run.clock import Clock
+from inferencebench.run.freeze import SubmissionTooLarge, freeze
+from inferencebench.run.measure import ask, measure_speed
+from inferencebench.run.record import Evaluation
+from inferencebench.run.relaunch import relaunched
+from inferencebench.run.score import primary
+from inferencebench.run.spec import RunSpec
+from inferencebench.sandbox.contract import Sandbox
+from inferencebench.serve.server import Server, ServerFailed
+from inferencebench.workload.model import Question, SpeedRequest
+from inferencebench.workload.requests import WARMUP
+
+QUICK_SHARE = 0.2
+QUICK_REQUESTS = 3
+QUICK_QUESTIONS = 20
+
+
+class Busy(UserError):
+    """The agent's own server, or another evaluation, holds the device."""
+
+
+class Cancelled(Exception):
+    """The session ended while an evaluation was under way."""
+
+
+class Evaluator:
+    """Runs one evaluation at a time for a session and appends each to `evaluations.jsonl`."""
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        bench: Bench,
+        sandbox: Sandbox,
+        submission: Path,
+        folder: Path,
+        clock: Clock,
+        dev: tuple[tuple[SpeedRequest, ...], tuple[Question, ...]],
+        baseline_accuracy: float | None,
+    ) -> None:
+        self._spec, self._bench, self._sandbox = spec, bench, sandbox
+        self._submission, self._folder = submission, folder
+        self._requests, self._questions = dev
+        self._baseline_accuracy = baseline_accuracy
+        self._one_at_a_time = threading.Lock()
+        self._cancelled = threading.Event()
+        self._server: Server | None = None
+        self._snapshot_sha256 = ""
+        self.clock = clock
+        self.records: list[Evaluation] = []
+        self.device_busy: Callable[[], bool] = lambda: False
+        """Whether the agent's own server is up; set by the session."""
+
+    def reserve(self) -> None:
+        """Take the device for one evaluation; `run` gives it back.
+
+        Raises Busy when it is taken."""
+        if not self._one_at_a_time.acquire(blocking=False):
+            raise Busy("device_busy: another evaluation is running")
+        if self.device_busy():
+            self._one_at_a_time.release()
+            raise Busy("device_busy: stop your own server first, it would share the device with the measurement")
+
+    def run(self, quick: bool, say: Callable[[str], None]) -> Evaluation:
+        """Evaluate the submission as it is now, after `reserve`. Failures are records too."""
+        try:
+            return self._record(self._evaluate(quick, say))
+        finally:
+            self._one_at_a_time.release()
+
+    def cancel(self) -> None:
+        """End the evaluation under way, wait for its end, and accept no more."""
+        self._cancelled.set()
+        if server := self._server:
+            server.stop(grace_s=0)
+        self._one_at_a_time.acquire()
+
+    def _check_cancelled(self, _: float = 0.0) -> None:
+        if self._cancelled.is_set():
+            raise Cancelled("the session ended during the evaluation")
+
+    def _evaluate(self, quick: bool, say: Callable[[str], None]) -> Evaluation:
+        started = self.clock.elapsed_s
+        blank = Evaluation(
+            id=len(self.records) + 1,
+            at_s=started,
+            seconds=0.0,
+            quick=quick,
+            submission_sha256="",
+            ok=False,
+            metric=self._spec.the_scenario.metric,
+        )
+        try:
+            measured = self._measured(blank, say)
+        except Cancelled as error:
+            measured = blank.model_copy(update={"error": str(error)})
+        except ServerFailed as error:
+            measured = blank.model_copy(update={"error": f"{error}\n{error.log_tail}".strip()})
+        except (OSError, SubmissionTooLarge) as error:
+            measured = blank.model_copy(update={"error": f"the submission could not be measured: {error}"})
+        finally:
+            self._server = None
+        return measured.model_copy(
+            update={"seconds": self.clock.elapsed_s - started, "submission_sha256": self._snapshot_sha256}
+        )
+
+    def _measured(self, blank: Evaluation, say: Callable[[str], None]) -> Evaluation:
+        """Freeze, launch, measure, ask. The errors of each are the caller's."""
+        self._snapshot_sha256 = ""
+        folder = self._folder / f"{blank.id:04d}"
+        limit = int(self._bench.suite.limits.submission_gib * 2**30)
+        self._snapshot_sha256 = freeze(self._submission, folder / "submission", limit).sha256
+        requests, questions = self._subset(blank.quick)
+        say("launching a snapshot of the submission")
+        snapshot = folder / "submission"
+        with relaunched(self._bench, self._sandbox, snapshot, folder, self._check_cancelled) as running:
+            self._server = running.server
+            say(f"ready after {running.ready_s:.1f} s; sending {len(requests)} requests")
+            measurement = measure_speed(running.server, self._bench, self._spec.the_scenario, requests, folder)
+            say(f"asking {len(questions)} questions")
+            answers = ask(running.server, self._bench, questions)
+            self._check_cancelled()
+        correct = sum(answer.correct for answer in answers)
+        value = primary(measurement, blank.metric)
+        return blank.model_copy(
+            update={
+                "ok": measurement.valid and value is not None,
+                "error": "; ".join(measurement.invalid_reasons) or None,
+                "value": value,
+                "accuracy": correct / len(answers),
+                "quality_passed": self._may_pass(correct, len(answers)),
+                "valid": measurement.valid,
+            }
+        )
+
+    def _may_pass(self, correct: int, total: int) -> bool | None:
+        """The mini gate against the baseline's accuracy; None while there is no baseline."""
+        if self._baseline_accuracy is None:
+            return None
+        return may_pass(correct, total, self._spec.suite.quality.tau, self._baseline_accuracy)
+
+    def _subset(self, quick: bool) -> tuple[tuple[SpeedRequest, ...], tuple[Question, ...]]:
+        """All dev requests and questions, or the first fifth of one profile (at least 3) and 20 questions."""
+        if not quick:
+            return self._requests, self._questions
+        first = self._spec.the_scenario.profiles[0].name
+        timed = [r for r in self._requests if r.profile == first]
+        count = max(QUICK_REQUESTS, round(QUICK_SHARE * len(timed)))
+        warmup = [r for r in self._requests if r.profile == WARMUP]
+        return (*warmup, *timed[:count]), self._questions[:QUICK_QUESTIONS]
+
+    def _record(self, evaluation: Evaluation) -> Evaluation:
+        self.records.append(evaluation)
+        shutil.rmtree(self._folder / f"{evaluation.id:04d}" / "submission", ignore_errors=True)
+        with (self._folder / "evaluations.jsonl").open("ab") as file:
+            file.write(canonical_json(evaluation) + b"\n")
+        return evaluation

@@ -1,0 +1,200 @@
+"""Judging a run from its files alone: integrity, quality at any tau, outcome and score. Needs no machine, no model."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from inferencebench import RECORD_VERSION, __version__
+from inferencebench.files import read_jsonl, write_json
+from inferencebench.gates.integrity import run_checks
+from inferencebench.gates.integrity.model import Evidence as IntegrityEvidence
+from inferencebench.gates.integrity.model import IntegrityResult
+from inferencebench.gates.integrity.tokens import calibrate_band
+from inferencebench.gates.quality import Answer, QualityResult, verdict
+from inferencebench.load.model import RequestSample, Samples
+from inferencebench.load.store import read_samples
+from inferencebench.run import baseline as baselines
+from inferencebench.run import score
+from inferencebench.run.baseline import Baseline
+from inferencebench.run.events import EventLog
+from inferencebench.run.outcome import Evidence, decide
+from inferencebench.run.phases import finished_seconds
+from inferencebench.run.record import (
+    BestSeen,
+    Cost,
+    Machine,
+    Manifest,
+    Measured,
+    MetricValue,
+    Provenance,
+    Result,
+    Session,
+)
+from inferencebench.run.spec import RunSpec
+from inferencebench.workload.questions import read_questions
+from inferencebench.workload.requests import read_requests
+
+
+class RunFiles:
+    """The finished phases of a run directory, read back."""
+
+    def __init__(self, directory: Path, spec: RunSpec) -> None:
+        self.directory, self.spec = directory, spec
+        self.measured = Measured.model_validate_json((directory / "measure" / "measured.json").read_bytes())
+        self.machine = Machine.model_validate_json((directory / "measure" / "machine.json").read_bytes())
+        self.session = Session.model_validate_json((directory / "solve" / "session.json").read_bytes())
+        manifest = directory / "freeze" / "manifest.json"
+        self.manifest = Manifest.model_validate_json(manifest.read_bytes()) if manifest.exists() else None
+        self.comparability: dict[str, str] = json.loads((directory / baselines.KEY_FILE).read_bytes())
+        self.requests = read_requests(directory / "prepare" / "eval.jsonl")
+        self.questions = read_questions(directory / "prepare" / "eval_questions.jsonl")
+        self.answers = [Answer.model_validate(row) for row in read_jsonl(directory / "quality" / "answers.jsonl")]
+
+    def samples(self) -> list[Samples]:
+        """Samples of each launch."""
+        return [
+            read_samples(folder) for folder in sorted((self.directory / "measure").glob("launch-*")) if _has(folder)
+        ]
+
+    def survivors(self) -> tuple[int, ...] | None:
+        """Processes that outlived the end of the session or of a server; None when no server's end was seen."""
+        ends = [e for e in EventLog(self.directory / "events.jsonl").read() if e["event"] == "server_stopped"]
+        pids = [pid for end in ends for pid in end["survivors"]]
+        return (*self.session.survivors, *pids) if ends else None
+
+
+def _has(folder: Path) -> bool:
+    return (folder / "requests.parquet").exists()
+
+
+def judge(run: RunFiles, baseline: Baseline | None, tau: float | None = None) -> Result:
+    """The run's result. `baseline` None: this run is its own baseline. `tau` overrides the suite's."""
+    spec, measured = run.spec, run.measured
+    metric = spec.the_scenario.metric
+    samples = run.samples()
+    quality = _quality(run, baseline, tau)
+    baseline_samples = _baseline_samples(baseline) if baseline else [launch.requests for launch in samples]
+    integrity = _integrity(run, samples, [r for launch in baseline_samples for r in launch])
+    decision = decide(Evidence(None, measured.failure, integrity, quality))
+    value = score.mean_over_launches(measured, metric)
+    replicates = score.bootstrap([launch.requests for launch in samples], metric, stream=0)
+    if baseline is None:
+        base_value, base_replicates = value, replicates
+    else:
+        base_value = score.mean_over_launches(baseline.measured, metric)
+        base_replicates = score.bootstrap(baseline_samples, metric, stream=1)
+    raw = score.raw_speedup(metric, value, base_value)
+    return Result(
+        schema_version=RECORD_VERSION,
+        suite=spec.suite.name,
+        scenario=spec.scenario,
+        agent=spec.agent,
+        condition=spec.condition.name,
+        seed_pair=spec.seed_pair,
+        repeat=spec.repeat,
+        outcome=decision.outcome,
+        reason=decision.reason,
+        ranked=run.machine.sandbox_verified and not spec.share_device and decision.outcome.scored,
+        speedup=score.speedup(decision, raw, is_baseline=spec.is_baseline),
+        raw_speedup=raw,
+        raw_speedup_ci95=score.speedup_interval(replicates, base_replicates) if baseline else None,
+        metric=MetricValue(
+            name=metric, value=value, baseline=base_value, baseline_ci95=score.interval(base_replicates)
+        ),
+        measurement=measured,
+        quality=quality,
+        integrity=integrity,
+        best_seen=_best_seen(run),
+        baseline=baseline.ref if baseline else None,
+        cost=_cost(run),
+        provenance=_provenance(run),
+    )
+
+
+def _quality(run: RunFiles, baseline: Baseline | None, tau: float | None) -> QualityResult | None:
+    if run.measured.failure is not None:
+        return None
+    gate = run.spec.suite.quality
+    reference = baseline.answers if baseline else run.answers
+    return verdict(run.answers, reference, tau or gate.tau, gate.min_answered)
+
+
+def _integrity(run: RunFiles, samples: list[Samples], reference: Sequence[RequestSample]) -> IntegrityResult | None:
+    """All checks; `reference`: the baseline's samples, whose own re-tokenization error widens the token audit's band."""
+    if run.measured.failure is not None or not samples:
+        return None
+    return run_checks(
+        IntegrityEvidence(
+            suite=run.spec.suite,
+            scenario=run.spec.the_scenario,
+            peaks=run.machine.peaks,
+            requests=tuple(r for launch in samples for r in launch.requests),
+            chunks=tuple(c for launch in samples for c in launch.chunks),
+            planned=run.requests.requests,
+            survivors=run.survivors(),
+            measurements=run.measured.measurements,
+            token_band=calibrate_band(reference),
+        )
+    )
+
+
+def _baseline_samples(baseline: Baseline) -> list[Sequence[RequestSample]]:
+    folders = sorted((baseline.directory / "measure").glob("launch-*"))
+    return [read_samples(folder).requests for folder in folders if _has(folder)]
+
+
+def _best_seen(run: RunFiles) -> BestSeen | None:
+    """The best full evaluation that was valid and, as far as judged, passed the gate (found; not scored)."""
+    metric = run.spec.the_scenario.metric
+    found = [e for e in run.session.evaluations if e.ok and not e.quick and e.quality_passed is not False]
+    if not found:
+        return None
+    best = (min if metric.lower_is_better else max)(found, key=lambda e: e.value or 0.0)
+    return BestSeen(
+        evaluation=best.id,
+        value=best.value or 0.0,
+        submission_sha256=best.submission_sha256,
+        is_final=run.manifest is not None and run.manifest.sha256 == best.submission_sha256,
+    )
+
+
+def _cost(run: RunFiles) -> Cost:
+    seconds = {
+        name: finished_seconds(run.directory, name) for name in ("prepare", "solve", "freeze", "measure", "quality")
+    }
+    return Cost(
+        solve_s=seconds["solve"],
+        measure_s=seconds["measure"],
+        quality_s=seconds["quality"],
+        total_s=round(sum(seconds.values()), 3),
+    )
+
+
+def _provenance(run: RunFiles) -> Provenance:
+    machine = run.machine
+    return Provenance(
+        inferencebench=__version__,
+        measurement_version=run.measured.measurement_version,
+        suite_sha256=run.spec.suite_sha256,
+        requests_sha256=run.requests.sha256,
+        questions_sha256=run.questions.sha256,
+        salt_sha256=machine.salt_sha256,
+        submission_sha256=run.manifest.sha256 if run.manifest else "",
+        checkpoint_sha256=machine.checkpoint_sha256,
+        hardware_sha256=machine.hardware.sha256,
+        server_cpus=machine.server_cpus,
+        client_cpus=machine.client_cpus,
+        sandbox=run.spec.sandbox,
+        sandbox_verified=machine.sandbox_verified,
+        share_device=run.spec.share_device,
+        software=machine.software,
+    )
+
+
+def write_result(directory: Path, result: Result) -> None:
+    """Store the integrity evidence and the result."""
+    write_json(
+        directory / "integrity" / "integrity.json",
+        result.integrity.model_dump(mode="json") if result.integrity else None,
+    )
+    write_json(directory / "result.json", result)

@@ -1,0 +1,48 @@
+"""Sharing a machine: which cores belong to the server and the client, and who may measure now."""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from inferencebench.errors import UserError
+from inferencebench.suites.model import Hardware
+
+
+class Cores(NamedTuple):
+    """Core numbers of the server and of the measuring client; they overlap only on a machine too small for both."""
+
+    server: tuple[int, ...]
+    client: tuple[int, ...]
+
+
+def allocate(hardware: Hardware) -> Cores:
+    """The suite's split of the cores this process may use: the server's from the front, the client's from the back."""
+    available = sorted(os.sched_getaffinity(0))
+    client = tuple(available[-hardware.client_cpus :])
+    rest = [core for core in available if core not in client] or available
+    server = tuple(rest[: hardware.server_cpus] if hardware.server_cpus else rest)
+    return Cores(server, client)
+
+
+@contextmanager
+def lease(path: Path, *, wait: bool, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold an exclusive lock file while the body runs. The kernel releases it when the holder dies.
+
+    Raises UserError when `wait` is False and another process holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not wait:
+                raise UserError(f"{path.parent}: another process is working here; wait for it or end it") from None
+            if on_wait:
+                on_wait()
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)

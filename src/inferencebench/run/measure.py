@@ -1,0 +1,101 @@
+"""Measuring a ready server: the warm-up, the timed profiles, and the quality questions, all by the load client."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from inferencebench.gates.quality import Answer, grade
+from inferencebench.load import client, metrics, parse, store
+from inferencebench.load.model import LoadPlan, Measurement, PlannedRequest, Recording, RequestSample, Target
+from inferencebench.load.wire import chat_body
+from inferencebench.run.bench import Bench
+from inferencebench.serve.server import Server
+from inferencebench.suites.model import Profile, Scenario
+from inferencebench.workload.model import Question, SpeedRequest
+from inferencebench.workload.requests import WARMUP
+
+QUALITY = "quality"
+EMPTY_REPLY = "no content"
+"""How the load client names a whole reply without text."""
+
+
+def measure_speed(
+    server: Server, bench: Bench, scenario: Scenario, requests: Sequence[SpeedRequest], folder: Path
+) -> Measurement:
+    """Send the warm-up and the timed requests of `scenario`; keep every sample in `folder` as Parquet.
+
+    Profiles run one after the other; profiles without requests (a shortened set) are left out."""
+    recordings = []
+    warmup = [r for r in requests if r.profile == WARMUP]
+    if warmup:
+        cap = min(len(warmup), scenario.profiles[0].concurrency)
+        _run(server, bench, Profile(name=WARMUP, arrival="burst", requests=len(warmup), concurrency=cap), warmup)
+    for profile in scenario.profiles:
+        mine = [r for r in requests if r.profile == profile.name]
+        if mine:
+            recordings.append(_run(server, bench, profile, mine))
+    samples = parse.merge([parse.samples(recording, bench.tokenizer.count) for recording in recordings])
+    store.write_samples(folder, samples)
+    return metrics.measurement(metrics.by_profile(samples), bench.suite.min_success_rate)
+
+
+def ask(server: Server, bench: Bench, questions: Sequence[Question]) -> list[Answer]:
+    """Ask the quality questions, greedy, and grade the answers."""
+    quality = bench.suite.quality
+    profile = Profile(name=QUALITY, arrival="burst", requests=len(questions), concurrency=quality.concurrency)
+    planned = tuple(
+        PlannedRequest(
+            id=q.id,
+            body=chat_body(
+                bench.suite.model.id,
+                q.messages,
+                max_tokens=quality.max_tokens,
+                temperature=0.0,
+                seed=None,
+                force_length=False,
+            ),
+            offset_s=0.0,
+            max_tokens=quality.max_tokens,
+            prompt_tokens=0,
+        )
+        for q in questions
+    )
+    recording = _send(server, bench, profile, planned)
+    return graded(questions, parse.samples(recording, bench.tokenizer.count).requests)
+
+
+def graded(questions: Sequence[Question], samples: Sequence[RequestSample]) -> list[Answer]:
+    """Answers from samples. A reply without text is an answer (a wrong one), not a failure of the server."""
+    texts = {s.id: s.text for s in samples if s.ok or s.error == EMPTY_REPLY}
+    return grade(questions, texts, {s.id: s.error or "failed" for s in samples if s.id not in texts})
+
+
+def _run(server: Server, bench: Bench, profile: Profile, requests: Sequence[SpeedRequest]) -> Recording:
+    planned = tuple(
+        PlannedRequest(
+            id=r.id,
+            body=chat_body(
+                bench.suite.model.id,
+                r.messages,
+                max_tokens=r.max_tokens,
+                temperature=r.temperature,
+                seed=r.seed,
+                force_length=True,
+            ),
+            offset_s=r.offset_s,
+            max_tokens=r.max_tokens,
+            prompt_tokens=r.prompt_tokens,
+        )
+        for r in requests
+    )
+    return _send(server, bench, profile, planned)
+
+
+def _send(server: Server, bench: Bench, profile: Profile, planned: tuple[PlannedRequest, ...]) -> Recording:
+    target = Target(connect=server.connect, host="server")
+    plan = LoadPlan(profile, planned, request_timeout_s=bench.suite.limits.request_s, cpu=bench.cores.client[0])
+    return client.run(target, plan, lambda progress: bench.reporter.load(profile.name, progress))
+
+
+def answered_enough(measurement: Measurement, min_success_rate: float) -> bool:
+    """Whether every profile reached the success rate: what else makes a measurement invalid is the client's fault."""
+    return all(0 < p.succeeded >= min_success_rate * p.requests for p in measurement.profiles)

@@ -1,0 +1,90 @@
+"""One table from evidence to outcome. The first row that matches decides."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from inferencebench.gates.integrity.model import IntegrityResult, Verdict
+from inferencebench.gates.quality import QualityResult
+from inferencebench.run.record import Outcome, ServerFailure
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the phases found. None where a phase had nothing to look at."""
+
+    infrastructure: str | None
+    failure: ServerFailure | None
+    integrity: IntegrityResult | None
+    quality: QualityResult | None
+
+
+class Decision(NamedTuple):
+    """An outcome and the one line that explains it."""
+
+    outcome: Outcome
+    reason: str
+
+
+def _infrastructure(e: Evidence) -> str | None:
+    return e.infrastructure
+
+
+def _server(e: Evidence) -> str | None:
+    return e.failure.reason if e.failure else None
+
+
+def _integrity(e: Evidence) -> str | None:
+    return _named(e, Verdict.FAIL)
+
+
+def _incomplete(e: Evidence) -> str | None:
+    q = e.quality
+    if q is None:
+        return "the quality gate did not run"
+    return f"{q.answered} of {q.total} questions answered" if q.incomplete else None
+
+
+def _quality(e: Evidence) -> str | None:
+    q = e.quality
+    if q is None or q.passed:
+        return None
+    base = "unknown" if q.baseline_accuracy is None else f"{q.baseline_accuracy:.3f}"
+    return f"accuracy {q.accuracy:.3f} is below {q.tau:g} x the baseline's {base}"
+
+
+def _review(e: Evidence) -> str | None:
+    return _named(e, Verdict.REVIEW)
+
+
+def _passed(e: Evidence) -> str:
+    return "all gates passed"
+
+
+def _named(e: Evidence, verdict: Verdict) -> str | None:
+    """The checks with this verdict, if they decided it."""
+    if e.integrity is None or e.integrity.verdict is not verdict:
+        return None
+    found = [f"{c.name}: {c.reason}" for c in e.integrity.checks if c.verdict is verdict]
+    return "; ".join(found) or f"integrity verdict is {verdict}"
+
+
+TABLE: tuple[tuple[Outcome, Callable[[Evidence], str | None]], ...] = (
+    (Outcome.INFRASTRUCTURE_ERROR, _infrastructure),
+    (Outcome.SERVER_FAILED, _server),
+    (Outcome.INTEGRITY_FLAGGED, _integrity),
+    (Outcome.QUALITY_INCOMPLETE, _incomplete),
+    (Outcome.QUALITY_FAILED, _quality),
+    (Outcome.REVIEW_PENDING, _review),
+    (Outcome.PASSED, _passed),
+)
+"""Precedence from top to bottom."""
+
+
+def decide(evidence: Evidence) -> Decision:
+    """The outcome of a run."""
+    for outcome, rule in TABLE:
+        reason = rule(evidence)
+        if reason is not None:
+            return Decision(outcome, reason)
+    raise AssertionError("the last rule of the table always matches")

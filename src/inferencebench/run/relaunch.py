@@ -1,0 +1,65 @@
+"""Relaunching a frozen submission in a fresh sandbox, lazily and as often as asked."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from inferencebench.run.bench import Bench
+from inferencebench.run.record import Launch
+from inferencebench.sandbox.contract import KillReport, Sandbox
+from inferencebench.serve.server import Server, start
+from inferencebench.serve.submission import server_spec
+
+
+class Relaunched(NamedTuple):
+    """A ready server of a frozen submission."""
+
+    server: Server
+    ready_s: float
+
+    @property
+    def launch(self) -> Launch:
+        """The record of this launch."""
+        return Launch(ready_s=self.ready_s, limits=self.server.process.limits)
+
+
+@contextmanager
+def relaunched(
+    bench: Bench,
+    sandbox: Sandbox,
+    submission: Path,
+    logs: Path,
+    on_tick: Callable[[float], None] | None = None,
+    on_stop: Callable[[KillReport], None] = lambda report: None,
+) -> Iterator[Relaunched]:
+    """Serve a private copy of `submission` while the body runs; afterwards nothing of it is left.
+
+    `on_tick` is called while the server starts and may raise to give up; `on_stop` gets what the end left behind.
+
+    Raises ServerFailed when it does not become ready."""
+    memory = bench.suite.hardware.memory_limit_gib
+    scratch = bench.scratch(logs)
+    try:
+        copy = scratch / "submission"
+        shutil.copytree(submission, copy, symlinks=True)
+        home = scratch / "home"
+        home.mkdir()
+        spec, argv = server_spec(
+            copy,
+            bench.checkpoint.path,
+            bench.suite.model.id,
+            cpus=bench.cores.server,
+            memory_bytes=int(memory * 2**30) if memory else None,
+            scratch=home,
+        )
+        bench.reporter.note("launching the server")
+        server = start(sandbox, spec, argv, logs)
+        try:
+            ready = server.wait_ready(bench.suite.limits.ready_s, bench.suite.model.id, on_tick)
+            yield Relaunched(server, ready.seconds)
+        finally:
+            on_stop(server.stop())
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

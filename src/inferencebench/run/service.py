@@ -1,0 +1,107 @@
+"""The evaluation service: HTTP/1.1 on a unix socket that is bound into the agent's sandbox at `/run/ib/harness.sock`.
+
+It answers with metrics and verdicts, never with answers or eval data.
+"""
+
+import queue
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI, HTTPException
+from fastapi.responses import StreamingResponse
+
+from inferencebench.errors import InfrastructureError
+from inferencebench.files import canonical_json
+from inferencebench.paths import HARNESS_SOCKET
+from inferencebench.run.evaluate import Busy, Evaluator
+from inferencebench.suites.model import Record
+
+START_TIMEOUT_S = 20.0
+
+
+class EvaluationRequest(Record):
+    """Body of `POST /v1/evaluations`."""
+
+    quick: bool = False
+
+
+class ClockState(Record):
+    """Answer of `GET /v1/clock`, seconds."""
+
+    elapsed_s: float
+    remaining_s: float
+    budget_s: float
+
+
+def application(evaluator: Evaluator) -> FastAPI:
+    """The service's routes over one session's evaluator."""
+    app = FastAPI(title="InferenceBench evaluation service", openapi_url=None)
+
+    @app.get("/v1/clock")
+    def clock() -> ClockState:
+        now = evaluator.clock
+        return ClockState(elapsed_s=now.elapsed_s, remaining_s=now.remaining_s, budget_s=now.budget_s)
+
+    @app.get("/v1/evaluations")
+    def evaluations() -> list[dict[str, Any]]:
+        return [record.model_dump(mode="json") for record in evaluator.records]
+
+    @app.post("/v1/evaluations")
+    def evaluate(request: EvaluationRequest) -> StreamingResponse:
+        try:
+            evaluator.reserve()
+        except Busy as error:
+            raise HTTPException(409, str(error)) from None
+        return StreamingResponse(_stream(evaluator, request.quick), media_type="application/x-ndjson")
+
+    return app
+
+
+def _stream(evaluator: Evaluator, quick: bool) -> Iterator[bytes]:
+    """NDJSON lines: progress, then the result. The evaluation goes on if the client leaves."""
+    lines: queue.Queue[dict[str, Any] | None] = queue.Queue()
+
+    def work() -> None:
+        try:
+            evaluation = evaluator.run(quick, lambda text: lines.put({"event": "progress", "text": text}))
+            lines.put({"event": "result", "evaluation": evaluation.model_dump(mode="json")})
+        finally:
+            lines.put(None)
+
+    threading.Thread(target=work, name="evaluation", daemon=True).start()
+    while (line := lines.get()) is not None:
+        yield canonical_json(line) + b"\n"
+
+
+@contextmanager
+def serving(evaluator: Evaluator) -> Iterator[Path]:
+    """Serve while the body runs; gives the private directory that holds the socket.
+
+    Raises InfrastructureError when the service does not come up."""
+    folder = Path(tempfile.mkdtemp(prefix="ib-"))
+    path = folder / Path(HARNESS_SOCKET).name
+    server = uvicorn.Server(
+        uvicorn.Config(application(evaluator), uds=str(path), log_config=None, lifespan="off", access_log=False)
+    )
+    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.run, name="evaluation-service", daemon=True)
+    thread.start()
+    try:
+        waited = threading.Event()
+        for _ in range(int(START_TIMEOUT_S / 0.02)):
+            if server.started or not thread.is_alive():
+                break
+            waited.wait(0.02)
+        if not server.started:
+            raise InfrastructureError(f"the evaluation service did not start on {path}")
+        yield folder
+    finally:
+        server.should_exit = server.force_exit = True
+        thread.join(timeout=10)
+        shutil.rmtree(folder, ignore_errors=True)

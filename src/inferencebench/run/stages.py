@@ -1,0 +1,313 @@
+"""The phases of a run, one function each, in order. Each reads files, writes files, and is skipped when it is done."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+from inferencebench import MEASUREMENT_VERSION
+from inferencebench.agents.contract import Agent, SolveSession
+from inferencebench.errors import InfrastructureError
+from inferencebench.files import read_jsonl, sha256_json, write_atomic, write_json, write_jsonl
+from inferencebench.gates.quality import Answer
+from inferencebench.paths import cache_dir
+from inferencebench.run import workspace
+from inferencebench.run.baseline import Baseline
+from inferencebench.run.bench import Bench
+from inferencebench.run.clock import Clock
+from inferencebench.run.evaluate import Evaluator
+from inferencebench.run.events import EventLog
+from inferencebench.run.freeze import SubmissionTooLarge, diff, freeze
+from inferencebench.run.machine import lease
+from inferencebench.run.measure import answered_enough, ask, graded, measure_speed
+from inferencebench.run.phases import Phase
+from inferencebench.run.record import Launch, Machine, Manifest, Measured, ServerFailure, Session
+from inferencebench.run.relaunch import Relaunched, relaunched
+from inferencebench.run.service import serving
+from inferencebench.run.spec import RunSpec
+from inferencebench.sandbox.contract import KillReport, Sandbox
+from inferencebench.serve.server import ServerFailed
+from inferencebench.workload.model import QuestionSet, RequestSet
+from inferencebench.workload.questions import build_questions, read_questions
+from inferencebench.workload.requests import Side, build_requests, read_requests
+
+
+class Prepared(NamedTuple):
+    """The request and question sets of a run."""
+
+    dev: RequestSet
+    eval: RequestSet
+    dev_questions: QuestionSet
+    eval_questions: QuestionSet
+
+
+class RunContext:
+    """One run under way: its directory, its log, and the server that measure and quality share."""
+
+    def __init__(self, spec: RunSpec, bench: Bench, agent: Agent, sandbox: Sandbox) -> None:
+        self.spec, self.bench, self.agent, self.sandbox = spec, bench, agent, sandbox
+        self.directory = spec.directory(bench.out)
+        self.events = EventLog(self.directory / "events.jsonl")
+        self._device = ExitStack()
+        self._holds_device = False
+        self._serving = ExitStack()
+        self._running: Relaunched | None = None
+
+    def phase(self, name: str, **inputs: object) -> Phase:
+        """The phase `name` with the given inputs; tells the reporter whether it is skipped."""
+        phase = Phase(self.directory, name, inputs, self.events)
+        self.bench.reporter.phase(
+            str(self.directory.relative_to(self.bench.out)), name, skipped=phase.stamp is not None
+        )
+        return phase
+
+    def hold_device(self) -> None:
+        """Wait until no other run of this machine works on the device, unless the spec shares it."""
+        if self._holds_device or self.spec.share_device:
+            return
+
+        def waiting() -> None:
+            self.bench.reporter.note("waiting for another run on this machine")
+
+        self._device.enter_context(lease(cache_dir() / "leases" / "device.lock", wait=True, on_wait=waiting))
+        self._holds_device = True
+
+    def serve(self, logs: Path, *, fresh: bool) -> Relaunched:
+        """The running server of the frozen submission; launched anew when `fresh` or when none is alive.
+
+        Raises ServerFailed when it does not become ready."""
+        if self._running and not fresh and self._running.server.alive():
+            return self._running
+        self.stop_server()
+        self.hold_device()
+        submission = self.directory / "freeze" / "submission"
+        self._running = self._serving.enter_context(
+            relaunched(self.bench, self.sandbox, submission, logs, on_stop=self._stopped)
+        )
+        self.events.append("server_ready", seconds=self._running.ready_s)
+        return self._running
+
+    def stop_server(self) -> None:
+        """End the running server, if there is one."""
+        self._running = None
+        self._serving.close()
+
+    def _stopped(self, report: KillReport) -> None:
+        self.events.append("server_stopped", killed=report.killed, survivors=list(report.survivors))
+
+    def close(self) -> None:
+        """End the server and give the device back."""
+        self.stop_server()
+        self._device.close()
+
+
+def prepare(run: RunContext) -> Prepared:
+    """Build the seeded request and question sets of both sides."""
+    spec, bench = run.spec, run.bench
+    phase = run.phase(
+        "prepare",
+        suite=spec.suite_sha256,
+        scenario=spec.scenario,
+        seeds=str(spec.seed_pair),
+        salt=bench.salt_sha256,
+        corpus=bench.corpus.sha256,
+        checkpoint=bench.checkpoint.sha256,
+    )
+    names = ("dev.jsonl", "eval.jsonl", "dev_questions.jsonl", "eval_questions.jsonl")
+    paths = [phase.folder / name for name in names]
+    if phase.stamp is None:
+        with phase.begin() as outputs:
+            sides: tuple[tuple[Side, int, Path, Path], ...] = (
+                ("dev", spec.seed_pair.dev, paths[0], paths[2]),
+                ("eval", spec.seed_pair.eval, paths[1], paths[3]),
+            )
+            for side, seed, requests, questions in sides:
+                build_requests(
+                    spec.suite,
+                    spec.the_scenario,
+                    seed=seed,
+                    side=side,
+                    salt=bench.salt,
+                    tokenizer=bench.tokenizer,
+                    corpus=bench.corpus,
+                    out=requests,
+                )
+                source = bench.sources.mmlu_pro
+                build_questions(spec.suite, seed=seed, side=side, salt=bench.salt, out=questions, source=source)
+            outputs += paths
+    return Prepared(
+        read_requests(paths[0]), read_requests(paths[1]), read_questions(paths[2]), read_questions(paths[3])
+    )
+
+
+def solve(run: RunContext, prepared: Prepared, baseline: Baseline | None) -> Session:
+    """Let the agent work in its workspace until it is done or the clock is over."""
+    phase = run.phase(
+        "solve",
+        agent=run.spec.agent,
+        files=run.spec.agent_sha256,
+        condition=run.spec.condition.name,
+        dev=prepared.dev.sha256,
+        sandbox=run.spec.sandbox,
+    )
+    record = phase.folder / "session.json"
+    if phase.stamp is None:
+        run.hold_device()
+        with phase.begin() as outputs:
+            folder = run.bench.scratch(phase.folder)
+            workspace.build(folder, run.spec, run.bench, prepared.dev)
+            session = _session(run, phase.folder, folder, prepared, baseline)
+            folder.rename(phase.folder / "workspace")
+            write_json(record, session)
+            outputs.append(record)
+    return Session.model_validate_json(record.read_bytes())
+
+
+def _session(run: RunContext, logs: Path, folder: Path, prepared: Prepared, baseline: Baseline | None) -> Session:
+    clock = Clock(run.spec.budget_s)
+    evaluator = Evaluator(
+        run.spec,
+        run.bench,
+        run.sandbox,
+        folder / "submission",
+        logs / "evaluations",
+        clock,
+        (prepared.dev.requests, prepared.dev_questions.questions),
+        baseline.accuracy if baseline else None,
+    )
+    with serving(evaluator) as socket_dir:
+        spec = workspace.session_spec(folder, socket_dir, run.bench)
+        try:
+            ended = run.agent.solve(
+                SolveSession(run.spec.suite, run.spec.the_scenario, folder, clock, run.sandbox, spec, logs)
+            )
+        finally:
+            evaluator.cancel()
+    return Session(
+        agent=run.spec.agent,
+        ended=ended.how,
+        exit_code=ended.exit_code,
+        seconds=clock.elapsed_s,
+        survivors=ended.survivors,
+        evaluations=tuple(evaluator.records),
+    )
+
+
+def freeze_submission(run: RunContext, session: Session) -> Manifest | ServerFailure:
+    """Copy the submission out of the workspace and name it by its content."""
+    phase = run.phase("freeze", session=sha256_json(session))
+    record, failed = phase.folder / "manifest.json", phase.folder / "failure.json"
+    if phase.stamp is None:
+        with phase.begin() as outputs:
+            source = run.directory / "solve" / "workspace" / "submission"
+            limit = int(run.spec.suite.limits.submission_gib * 2**30)
+            try:
+                manifest = freeze(source, phase.folder / "submission", limit)
+                write_json(record, manifest)
+                write_atomic(phase.folder / "diff.patch", diff(None, phase.folder / "submission", manifest))
+                outputs += [record, phase.folder / "diff.patch"]
+            except SubmissionTooLarge as error:
+                write_json(failed, ServerFailure(reason=f"{error} of {run.spec.suite.limits.submission_gib:g} GiB"))
+                outputs.append(failed)
+    if failed.exists():
+        return ServerFailure.model_validate_json(failed.read_bytes())
+    return Manifest.model_validate_json(record.read_bytes())
+
+
+def measure(run: RunContext, prepared: Prepared, submission: Manifest | ServerFailure) -> Measured:
+    """Relaunch the frozen submission in a fresh sandbox and measure it on the eval requests."""
+    bench = run.bench
+    key = bench.comparability(prepared.eval.sha256, prepared.eval_questions.sha256)
+    phase = run.phase("measure", submission=sha256_json(submission), key=key, sandbox=run.spec.sandbox)
+    record = phase.folder / "measured.json"
+    if phase.stamp is None:
+        run.hold_device()
+        with phase.begin() as outputs:
+            write_json(phase.folder / "comparability.json", key)
+            write_json(phase.folder / "machine.json", _machine(run))
+            write_json(record, _measured(run, prepared, submission, phase.folder))
+            samples = phase.folder.glob("launch-*/*.parquet")
+            outputs += [record, phase.folder / "comparability.json", phase.folder / "machine.json", *samples]
+    return Measured.model_validate_json(record.read_bytes())
+
+
+def _machine(run: RunContext) -> Machine:
+    bench = run.bench
+    return Machine(
+        hardware=bench.hardware,
+        peaks=bench.peaks,
+        server_cpus=bench.cores.server,
+        client_cpus=bench.cores.client,
+        software=bench.software,
+        checkpoint_sha256=bench.checkpoint.sha256,
+        salt_sha256=bench.salt_sha256,
+        sandbox_verified=run.sandbox.verified,
+    )
+
+
+def _measured(run: RunContext, prepared: Prepared, submission: Manifest | ServerFailure, folder: Path) -> Measured:
+    if isinstance(submission, ServerFailure):
+        return Measured(measurement_version=MEASUREMENT_VERSION, launches=(), measurements=(), failure=submission)
+    launches: list[Launch] = []
+    measurements = []
+    failure: ServerFailure | None = None
+    for number in range(run.spec.suite.baseline_launches if run.spec.is_baseline else 1):
+        logs = folder / f"launch-{number}"
+        try:
+            running = run.serve(logs, fresh=True)
+        except ServerFailed as error:
+            failure = ServerFailure(reason=error.reason, log_tail=error.log_tail, exit_code=error.server_exit_code)
+            break
+        launches.append(running.launch)
+        measurement = measure_speed(running.server, run.bench, run.spec.the_scenario, prepared.eval.requests, logs)
+        measurements.append(measurement)
+        if not measurement.valid:
+            reason = "; ".join(measurement.invalid_reasons)
+            if answered_enough(measurement, run.spec.suite.min_success_rate):
+                raise InfrastructureError(reason)
+            failure = ServerFailure(reason=reason, log_tail=running.server.log_tail(20))
+            break
+    return Measured(
+        measurement_version=MEASUREMENT_VERSION,
+        launches=tuple(launches),
+        measurements=tuple(measurements),
+        failure=failure,
+    )
+
+
+def quality(
+    run: RunContext, prepared: Prepared, submission: Manifest | ServerFailure, measured: Measured
+) -> list[Answer]:
+    """Ask the eval questions once per submission and question set; scenarios of one submission share the answers."""
+    key = sha256_json(
+        [
+            sha256_json(submission),
+            prepared.eval_questions.sha256,
+            run.spec.sandbox,
+            MEASUREMENT_VERSION,
+            measured.failure is None,
+        ]
+    )
+    phase = run.phase("quality", key=key)
+    record = phase.folder / "answers.jsonl"
+    shared = run.bench.out / run.spec.suite.name / ".quality" / f"{key}.jsonl"
+    if phase.stamp is None:
+        with phase.begin() as outputs:
+            if measured.failure is not None:
+                answers: list[Answer] = []
+            elif shared.exists():
+                answers = [Answer.model_validate(row) for row in read_jsonl(shared)]
+                run.events.append("quality_shared", key=key)
+            else:
+                answers = _asked(run, prepared, phase.folder)
+                write_jsonl(shared, [a.model_dump(mode="json") for a in answers])
+            write_jsonl(record, [a.model_dump(mode="json") for a in answers])
+            outputs.append(record)
+    return [Answer.model_validate(row) for row in read_jsonl(record)]
+
+
+def _asked(run: RunContext, prepared: Prepared, logs: Path) -> list[Answer]:
+    try:
+        return ask(run.serve(logs, fresh=False).server, run.bench, prepared.eval_questions.questions)
+    except ServerFailed as error:
+        run.events.append("quality_server_failed", reason=error.reason)
+        return graded(prepared.eval_questions.questions, [])

@@ -1,0 +1,1 @@
+"""The workspace tools `./evaluate`, `./timer` and `./test_server`: they run inside, on the standard library alone."""

@@ -1,0 +1,172 @@
+"""Request sets: (suite, scenario, seed, salt) to timed requests that are exact to the token.
+
+What holds for every set: prompts are windows of documents that no two requests share; the dev and the eval side use
+different documents; every prompt begins with its own nonce line; equal inputs give equal bytes; and nothing of the
+eval side follows from public data without the salt.
+"""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from inferencebench.errors import UserError
+from inferencebench.suites.model import Scenario, Suite
+from inferencebench.workload.corpus import CorpusText, Document
+from inferencebench.workload.draws import Draws, digest, split_halves
+from inferencebench.workload.fit import fit_prompt, prompt_message
+from inferencebench.workload.model import RequestSet, SpeedRequest
+from inferencebench.workload.records import read_records, write_records
+from inferencebench.workload.tokens import ChatTokenizer, Span
+
+Side = Literal["dev", "eval"]
+
+WARMUP = "warmup"
+MIN_TEXT_TOKENS = 4
+"""Corpus tokens that the shortest prompt must have besides template and nonce."""
+CHUNK_WINDOWS = 16
+"""Documents that may be joined are joined to about this many windows: few tokens are lost at the ends, and a small set
+does not tokenize the whole corpus."""
+CHARS_PER_TOKEN = 4
+POOL_FACTOR = 2
+"""Windows cut per window needed, where the corpus allows: documents are tokenized until the pool is that large."""
+
+
+class _Slot(NamedTuple):
+    """One request before it has a prompt."""
+
+    id: str
+    profile: str
+    nonce: str
+    prompt_tokens: int
+    max_tokens: int
+    seed: int
+    offset_s: float
+
+
+def build_requests(
+    suite: Suite,
+    scenario: Scenario,
+    *,
+    seed: int,
+    side: Side,
+    salt: bytes,
+    tokenizer: ChatTokenizer,
+    corpus: CorpusText,
+    out: Path,
+) -> RequestSet:
+    """Write the request set of one side of a seed pair to the file `out`, warm-up requests first.
+
+    Raises `UserError` when the scenario needs more text than the corpus has, or prompts too short for their template.
+    """
+    draws = Draws(salt, seed, side, scenario.name)
+    slots = _slots(suite, scenario, draws, seed=seed, side=side, salt=salt)
+    overhead = max(tokenizer.prompt_tokens([prompt_message(slot.nonce, "")]) for slot in slots)
+    where = f"suite {suite.name}, scenario {scenario.name}"
+    _check_length(where, suite, scenario, overhead)
+    documents = split_halves(corpus.documents, salt, f"documents|{corpus.name}", lambda d: d.id)[side == "eval"]
+    # A window of the largest content: what the template and the nonce take is not needed from the corpus.
+    template = tokenizer.prompt_tokens([prompt_message("", "")])
+    windows = _windows(draws.shuffled(documents), scenario.input_tokens - template, len(slots), corpus, tokenizer)
+    if len(windows) < len(slots):
+        raise UserError(
+            f"{where}: needs {len(slots)} prompts of {scenario.input_tokens} tokens, but the {side} half of corpus "
+            f"{corpus.name} ({len(documents)} documents) holds {len(windows)}; lower requests or input_tokens, or use "
+            f"a larger corpus"
+        )
+    chosen = draws.shuffled(windows)[: len(slots)]
+    requests = tuple(
+        SpeedRequest(
+            id=slot.id,
+            profile=slot.profile,
+            messages=(fit_prompt(window, slot.nonce, slot.prompt_tokens, tokenizer),),
+            prompt_tokens=slot.prompt_tokens,
+            max_tokens=slot.max_tokens,
+            temperature=scenario.temperature,
+            seed=slot.seed,
+            offset_s=slot.offset_s,
+        )
+        for slot, window in zip(slots, chosen, strict=True)
+    )
+    return RequestSet(out, write_records(out, requests), requests)
+
+
+def read_requests(path: Path) -> RequestSet:
+    """A request set that `build_requests` wrote. Raises `UserError` for a damaged or missing file."""
+    requests, sha256 = read_records(path, SpeedRequest)
+    return RequestSet(path, sha256, requests)
+
+
+def _slots(suite: Suite, scenario: Scenario, draws: Draws, *, seed: int, side: Side, salt: bytes) -> list[_Slot]:
+    """Lengths, seeds, nonces and arrivals of all requests: warm-up, then each profile in the suite's order."""
+    from inferencebench.load.arrivals import offsets
+
+    plan: list[tuple[str, tuple[float, ...]]] = [(WARMUP, (0.0,) * scenario.warmup_requests)]
+    for profile in scenario.profiles:
+        arrival_seed = int.from_bytes(digest(salt, seed, side, scenario.name, "arrivals", profile.name)[:4], "big")
+        plan.append((profile.name, tuple(offsets(profile, arrival_seed))))
+    return [
+        _Slot(
+            id=(request_id := f"{profile_name}/{number:04d}"),
+            profile=profile_name,
+            nonce=digest(salt, seed, side, scenario.name, "nonce", request_id).hex()[:16],
+            prompt_tokens=draws.integer(math.ceil(suite.range_ratio * scenario.input_tokens), scenario.input_tokens),
+            max_tokens=_output_tokens(suite, scenario, profile_name, draws),
+            seed=draws.integer(0, 2**31 - 1),
+            offset_s=offset,
+        )
+        for profile_name, profile_offsets in plan
+        for number, offset in enumerate(profile_offsets)
+    ]
+
+
+def _output_tokens(suite: Suite, scenario: Scenario, profile: str, draws: Draws) -> int:
+    """The forced output length. It is drawn for warm-up requests too, so that a suite's shorter ones shift no draw."""
+    drawn = draws.integer(math.ceil(suite.range_ratio * scenario.output_tokens), scenario.output_tokens)
+    return scenario.warmup_output_tokens or drawn if profile == WARMUP else drawn
+
+
+def _check_length(where: str, suite: Suite, scenario: Scenario, overhead: int) -> None:
+    shortest = math.ceil(suite.range_ratio * scenario.input_tokens)
+    if shortest < overhead + MIN_TEXT_TOKENS:
+        least = math.ceil((overhead + MIN_TEXT_TOKENS) / suite.range_ratio)
+        raise UserError(
+            f"{where}: input_tokens = {scenario.input_tokens} draws prompts down to {shortest} tokens, but chat "
+            f"template and nonce alone take {overhead}; set input_tokens to at least {least}"
+        )
+
+
+def _windows(
+    documents: list[Document], tokens: int, needed: int, corpus: CorpusText, tokenizer: ChatTokenizer
+) -> list[str]:
+    """Non-overlapping stretches of `tokens` tokens, from as many of the documents, in order, as the pool wants."""
+    chunk_chars = CHUNK_WINDOWS * tokens * CHARS_PER_TOKEN if corpus.concatenate else 0
+    windows: list[str] = []
+    for text in _chunks(documents, chunk_chars):
+        if len(windows) >= POOL_FACTOR * needed:
+            break
+        windows.extend(_cut(text, tokenizer.spans(text), tokens))
+    return windows
+
+
+def _chunks(documents: list[Document], least_chars: int) -> Iterator[str]:
+    """Consecutive documents joined until they have `least_chars` characters."""
+    gathered: list[str] = []
+    for document in documents:
+        gathered.append(document.text)
+        if sum(map(len, gathered)) >= least_chars:
+            yield "\n\n".join(gathered)
+            gathered = []
+    if gathered:
+        yield "\n\n".join(gathered)
+
+
+def _cut(text: str, spans: list[Span], tokens: int) -> Iterator[str]:
+    """Consecutive stretches of `tokens` tokens, each beginning with a visible character."""
+    start = 0
+    while start + tokens <= len(spans):
+        if text[spans[start].start : spans[start].end].isspace():
+            start += 1
+            continue
+        yield text[spans[start].start : spans[start + tokens - 1].end]
+        start += tokens

@@ -1,0 +1,111 @@
+"""`kill -9` of the harness in every phase, then the same command: it completes and equals an uninterrupted run."""
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inferencebench.run.events import EventLog
+from tests.e2e.conftest import TINY, bench, command, kill_when, run_json, sandboxed_processes
+
+MOCK = (Path(__file__).parent / "mock_server.py").read_text()
+SOLVE = """
+for i in 1 2 3 4 5 6 7 8 9 10; do echo "step $i"; sleep 0.1; done
+cp agent/server.py submission/server.py
+echo 'exec "$IB_PYTHON" /workspace/submission/server.py' > submission/start_server.sh
+"""
+SAME = ("suite", "scenario", "agent", "condition", "seed_pair", "outcome", "ranked")
+SAME_PROVENANCE = ("suite_sha256", "requests_sha256", "questions_sha256", "submission_sha256", "salt_sha256")
+
+
+@pytest.fixture
+def mock_agent(script: Callable[..., str]) -> str:
+    """A script agent whose submission is the mock server."""
+    return script("mock", SOLVE, server__py=MOCK)
+
+
+def _directory(out: Path) -> Path:
+    return next(path.parent for path in out.glob("tiny/decode/*mock*/default/21-1337/spec.json"))
+
+
+def _counts(result: dict[str, Any]) -> list[tuple[str, int, int]]:
+    profiles = result["measurement"]["measurements"][0]["profiles"]
+    return [(p["profile"], p["requests"], p["succeeded"]) for p in profiles]
+
+
+def _forget(out: Path) -> None:
+    """Remove the mock's run, and the answers that its submission shares."""
+    shutil.rmtree(_directory(out))
+    shutil.rmtree(out / "tiny" / ".quality")
+
+
+def test_a_run_killed_in_each_phase_completes_to_the_same_record(campaign: Path, mock_agent: str) -> None:
+    whole = run_json(campaign, "decode", mock_agent)
+    argv = command("run", TINY, "decode", mock_agent, "--out", campaign)
+    for phase in ("prepare", "solve", "freeze", "measure", "quality"):
+        directory = _directory(campaign)
+        _forget(campaign)
+        log = EventLog(directory / "events.jsonl")
+        before = sandboxed_processes()
+        process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        kill_when(process, lambda phase=phase, log=log: _started(log, phase))  # type: ignore[misc]
+        _wait_until_gone(before)
+        again = run_json(campaign, "decode", mock_agent)
+        assert {k: again[k] for k in SAME} == {k: whole[k] for k in SAME}, phase
+        assert {k: again["provenance"][k] for k in SAME_PROVENANCE} == {
+            k: whole["provenance"][k] for k in SAME_PROVENANCE
+        }, phase
+        assert _counts(again) == _counts(whole), phase
+        assert again["quality"]["correct"] == whole["quality"]["correct"], phase
+        assert again["raw_speedup"] == pytest.approx(whole["raw_speedup"], rel=0.3), phase
+        starts = [e["phase"] for e in log.read() if e["event"] == "phase_started"]
+        assert starts.count(phase) == 2, f"{phase}: {starts}"
+        assert len(starts) == len(set(starts)) + 1, f"only the phase in flight is repeated: {starts}"
+
+
+def test_a_real_baseline_killed_while_measuring_completes(tmp_path: Path) -> None:
+    (tmp_path / ".salt").write_bytes(bytes(range(32)))
+    argv = command("baseline", TINY, "decode", "--out", tmp_path)
+    log_path = tmp_path.joinpath("tiny", "decode")
+    before = sandboxed_processes()
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    kill_when(process, lambda: any(_has_server(p) for p in log_path.glob("*/default/21-1337/events.jsonl")))
+    _wait_until_gone(before)
+    done = json.loads(bench("baseline", TINY, "decode", "--out", tmp_path, "--json").stdout)
+    assert [(r["outcome"], r["speedup"]) for r in done] == [("passed", 1.0)]
+
+
+def test_ctrl_c_and_sigterm_leave_nothing(campaign: Path, script: Callable[..., str]) -> None:
+    agent = script("sleeps", "sleep 100 & disown; sleep 100")
+    argv = command("run", TINY, "decode", agent, "--out", campaign)
+    before = sandboxed_processes()
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    deadline = time.monotonic() + 60
+    while not (sandboxed_processes() - before) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.terminate()
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 130, output
+    assert "the same command continues" in output
+    assert "Traceback" not in output
+    assert sandboxed_processes() <= before
+
+
+def _started(log: EventLog, phase: str) -> bool:
+    return any(e["event"] == "phase_started" and e["phase"] == phase for e in log.read())
+
+
+def _has_server(path: Path) -> bool:
+    return any(e["event"] == "server_ready" for e in EventLog(path).read())
+
+
+def _wait_until_gone(before: set[int]) -> None:
+    deadline = time.monotonic() + 10
+    while left := sandboxed_processes() - before:
+        assert time.monotonic() < deadline, f"left after the kill: {left}"
+        time.sleep(0.05)

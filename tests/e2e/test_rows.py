@@ -1,0 +1,89 @@
+"""The rows of a leaderboard, each by the real command line, model, engines and sandbox."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.e2e.conftest import bench, run_json, sandboxed_processes
+
+LAYER_DROP = """
+"$IB_PYTHON" - <<'PY'
+from pathlib import Path
+from inferencebench.models.surgery import drop_layers
+drop_layers(Path("/model"), Path("submission/model"), range(10, 14))
+PY
+cat > submission/start_server.sh <<'SH'
+exec "$IB_PYTHON" -m inferencebench.engines.llamacpp serve --model /workspace/submission/model \
+    --served-name "$MODEL_ID" --host "$HOST" --port "$PORT" --weights f16
+SH
+"""
+
+FOUR_BITS = """
+cat > submission/start_server.sh <<'SH'
+exec "$IB_PYTHON" -m inferencebench.engines.llamacpp serve --model "$MODEL_PATH" \\
+    --served-name "$MODEL_ID" --host "$HOST" --port "$PORT" --weights q4_0
+SH
+"""
+
+
+def test_pytorch_is_exactly_one_and_llamacpp_passes_above_two(campaign: Path) -> None:
+    before = sandboxed_processes()
+    llamacpp = run_json(campaign, "decode", "engine:llamacpp")
+    assert llamacpp["outcome"] == "passed", llamacpp["reason"]
+    assert llamacpp["speedup"] == llamacpp["raw_speedup"] > 2
+    assert llamacpp["ranked"]
+    assert sandboxed_processes() <= before
+
+    board = json.loads(bench("results", campaign, "--json").stdout)
+    cells = {(c["agent"], c["scenario"]): c for c in board["cells"]}
+    assert cells["engine:pytorch", "decode"]["speedup_mean"] == 1.0
+    assert cells["engine:llamacpp", "decode"]["outcomes"] == {"passed": 1}
+    assert {a["agent"]: a["rank"] for a in board["agents"]}["engine:llamacpp"] == 1
+
+
+def test_a_server_that_exits_at_once_failed_and_scores_one(campaign: Path, script: Callable[..., str]) -> None:
+    agent = script("exits", "printf 'echo out of luck >&2\\nexit 7\\n' > submission/start_server.sh")
+    result = run_json(campaign, "decode", agent)
+    assert (result["outcome"], result["speedup"], result["raw_speedup"]) == ("server_failed", 1.0, None)
+    assert "exit code 7" in result["reason"]
+    assert "out of luck" in result["measurement"]["failure"]["log_tail"]
+
+
+def test_no_submission_is_a_failed_server(campaign: Path, script: Callable[..., str]) -> None:
+    result = run_json(campaign, "decode", script("idle", "true"))
+    assert (result["outcome"], result["speedup"]) == ("server_failed", 1.0)
+
+
+def test_a_model_without_four_layers_fails_quality_and_scores_one(campaign: Path, script: Callable[..., str]) -> None:
+    result = run_json(campaign, "decode", script("layers", LAYER_DROP))
+    assert result["outcome"] == "quality_failed", result["reason"]
+    assert result["speedup"] == 1.0
+    assert result["raw_speedup"] > 2
+
+
+def test_slower_than_the_baseline_scores_one_and_keeps_its_raw_value(campaign: Path) -> None:
+    result = run_json(campaign, "prefill", "engine:llamacpp")
+    assert result["outcome"] == "passed", result["reason"]
+    assert result["speedup"] == 1.0
+    assert 0 < result["raw_speedup"] < 1
+
+
+def test_four_requests_are_really_in_flight(campaign: Path) -> None:
+    result = run_json(campaign, "balanced", "engine:llamacpp")
+    profile = result["measurement"]["measurements"][0]["profiles"][0]
+    assert profile["concurrency_max"] == 4
+    assert profile["concurrency_mean"] > 3
+
+
+def test_rescoring_needs_no_machine_and_applies_another_tau(campaign: Path, script: Callable[..., str]) -> None:
+    stored = run_json(campaign, "decode", script("four_bits", FOUR_BITS))
+    assert stored["outcome"] == "quality_failed", stored["reason"]
+
+    def outcomes(*more: str) -> dict[str, str]:
+        results = json.loads(bench("rescore", campaign, "--json", *more).stdout)
+        return {r["agent"]: r["outcome"] for r in results if r["scenario"] == "decode"}
+
+    assert outcomes()[stored["agent"]] == "quality_failed"
+    assert outcomes("--tau", "0.01")[stored["agent"]] == "passed"
+    record = next(campaign.glob("tiny/decode/*four-bits*/default/21-1337/result.json"))
+    assert json.loads(record.read_text())["outcome"] == "quality_failed"

@@ -1,0 +1,56 @@
+"""Cores and leases."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from inferencebench.errors import UserError
+from inferencebench.run.machine import allocate, lease
+from inferencebench.run.salt import campaign_salt
+from inferencebench.suites.model import Hardware
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from inferencebench.run.machine import lease
+with lease(Path(sys.argv[1]), wait=False):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_server_and_client_cores_do_not_overlap_where_there_are_two() -> None:
+    cores = allocate(Hardware(name="any", kind="cpu", server_cpus=1, client_cpus=1))
+    assert len(cores.server) == len(cores.client) == 1
+    if len(os.sched_getaffinity(0)) > 1:
+        assert not set(cores.server) & set(cores.client)
+
+
+def test_a_lease_is_exclusive_and_ends_with_its_holder(tmp_path: Path) -> None:
+    path = tmp_path / "device.lock"
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(UserError, match="another process"), lease(path, wait=False):
+            pass
+    finally:
+        holder.kill()
+        holder.wait()
+    waited: list[float] = []
+    with lease(path, wait=True, on_wait=lambda: waited.append(time.monotonic())):
+        assert not waited
+
+
+def test_the_salt_is_made_once_kept_private_and_checked(tmp_path: Path) -> None:
+    salt = campaign_salt(tmp_path)
+    assert len(salt) == 32
+    assert campaign_salt(tmp_path) == salt
+    assert (tmp_path / ".salt").stat().st_mode & 0o077 == 0
+    (tmp_path / ".salt").write_bytes(b"short")
+    with pytest.raises(UserError, match="5 bytes instead of 32"):
+        campaign_salt(tmp_path)
