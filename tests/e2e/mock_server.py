@@ -11,6 +11,7 @@ TOKEN_S = float(os.environ.get("TOKEN_S", "0.003"))
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def log_message(self, *args: object) -> None:
         """Quiet."""

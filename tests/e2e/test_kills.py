@@ -17,6 +17,7 @@ MOCK = (Path(__file__).parent / "mock_server.py").read_text()
 SOLVE = """
 for i in 1 2 3 4 5 6 7 8 9 10; do echo "step $i"; sleep 0.1; done
 cp agent/server.py submission/server.py
+truncate -s 300M submission/padding  # so that freezing takes long enough to be hit
 echo 'exec "$IB_PYTHON" /workspace/submission/server.py' > submission/start_server.sh
 """
 SAME = ("suite", "scenario", "agent", "condition", "seed_pair", "outcome", "ranked")

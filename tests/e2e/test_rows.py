@@ -85,5 +85,5 @@ def test_rescoring_needs_no_machine_and_applies_another_tau(campaign: Path, scri
 
     assert outcomes()[stored["agent"]] == "quality_failed"
     assert outcomes("--tau", "0.01")[stored["agent"]] == "passed"
-    record = next(campaign.glob("tiny/decode/*four-bits*/default/21-1337/result.json"))
+    record = next(campaign.glob("tiny/decode/*four_bits*/default/21-1337/result.json"))
     assert json.loads(record.read_text())["outcome"] == "quality_failed"

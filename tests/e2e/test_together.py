@@ -102,7 +102,7 @@ def test_evaluations_are_measured_outside_recorded_and_tied_to_the_snapshot(
         != evaluations[2]["submission_sha256"]
     )
     assert evaluations[0]["quality_passed"] is False
-    assert evaluations[0]["value"] == pytest.approx(0.003, rel=0.5)
+    assert 0.003 < evaluations[0]["value"] < 0.006
     assert result["outcome"] in ("quality_failed", "integrity_flagged")
     assert result["best_seen"] is None
 

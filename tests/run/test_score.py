@@ -3,9 +3,9 @@
 import math
 
 import pytest
-from inferencebench.gates.quality import QualityResult
 
 from inferencebench.gates.integrity.model import CheckResult, IntegrityResult, Verdict
+from inferencebench.gates.quality import QualityResult
 from inferencebench.run import score
 from inferencebench.run.outcome import Decision, Evidence, decide
 from inferencebench.run.record import Outcome, ServerFailure

@@ -41,7 +41,7 @@ def test_the_offline_corpus_is_large_distinct_and_licensed(offline: CorpusText) 
 def test_freezing_reads_docstrings_and_is_reproducible(tmp_path: Path) -> None:
     stdlib = tmp_path / "lib"
     (stdlib / "test").mkdir(parents=True)
-    outer, inner = "Docstring of the module. " * 20, "Docstring of a method. " * 20
+    outer, inner = "Docstring of the module." * 20, "Docstring of a method." * 20
     source = f'"""{outer}"""\nimport absent\nclass A:\n    def run(self):\n        """{inner}"""\n'
     (stdlib / "a.py").write_text(source)
     (stdlib / "test" / "b.py").write_text(source)
@@ -50,7 +50,7 @@ def test_freezing_reads_docstrings_and_is_reproducible(tmp_path: Path) -> None:
     assert freeze(first, stdlib) == freeze(second, stdlib)
     assert first.read_bytes() == second.read_bytes()
     documents = {row["id"]: row["text"] for row in map(json.loads, gzip.decompress(first.read_bytes()).splitlines())}
-    assert documents["stdlib/a"] == f"{outer.strip()}\n\nrun\n{inner.strip()}"
+    assert documents["stdlib/a"] == f"{outer}\n\nrun\n{inner}"
     assert "topics/assert" in documents
     assert [name for name in documents if name.startswith("stdlib/")] == ["stdlib/a"]
 

@@ -4,12 +4,12 @@ A session gives an agent its workspace, its clock and a way to run commands behi
 `workspace/submission` when the session ends is its answer.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import IO, NamedTuple, Protocol
 
 from inferencebench.run.clock import Clock
-from inferencebench.sandbox.contract import Sandbox, SandboxSpec
+from inferencebench.sandbox.contract import Sandbox, SandboxProcess, SandboxSpec
 from inferencebench.suites.model import Scenario, Suite
 
 
@@ -32,8 +32,28 @@ class SolveSession:
     clock: Clock
     sandbox: Sandbox
     spec: SandboxSpec
-    """Ready to start commands in the workspace: mounts, environment, limits."""
+    """Mounts, environment and limits of commands in the workspace."""
     log_dir: Path
+    started: list[SandboxProcess] = field(default_factory=list)
+    """Every process the agent started behind the wall, oldest first."""
+
+    def start(self, argv: list[str], stdout: IO[bytes], stderr: IO[bytes]) -> SandboxProcess:
+        """Start a command behind the wall; ending it is the agent's task."""
+        process = self.sandbox.start(self.spec, argv, stdout, stderr)
+        self.started.append(process)
+        return process
+
+    def serves(self) -> bool:
+        """Whether a server of the agent's own listens on its port: it would share the device with a measurement."""
+        return any(_listens(process) for process in self.started if process.poll() is None)
+
+
+def _listens(process: SandboxProcess) -> bool:
+    try:
+        process.connect(timeout_s=1.0).close()
+    except OSError:
+        return False
+    return True
 
 
 class Agent(Protocol):

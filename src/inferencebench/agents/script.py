@@ -44,7 +44,7 @@ class ScriptAgent:
             shutil.copy(path, target)
         argv = ["/bin/bash", f"/workspace/agent/{self._script.name}"]
         with (session.log_dir / "stdout.log").open("wb") as out, (session.log_dir / "stderr.log").open("wb") as err:
-            process = session.sandbox.start(session.spec, argv, out, err)
+            process = session.start(argv, out, err)
             try:
                 while (code := process.poll()) is None and not session.clock.over:
                     time.sleep(min(POLL_S, session.clock.remaining_s))

@@ -79,7 +79,7 @@ _FOLLOWERS = frozenset(_FOLLOWING_WORDS.split())
 _HEDGES = frozenset({"or", "not", "either", "neither", "nor", "isn't", "never"})
 _MAX_ITEM_WORDS = 3
 
-_CLAUSE_END = re.compile(r"[,;:|/()\[\]–—]|(?<=\w\w)[.!?](?=\s|$)")
+_CLAUSE_END = re.compile(r"[,;|/()\[\]–—]|(?<=\w\w)[.!?](?=\s|$)")
 _SENTENCE_END = re.compile(r"(?<=\w\w)[.!?]+(?=\s|$)|$")
 _MARKS = re.compile(r"[\"“”„«»*_`#]")
 _WORD = re.compile(r"\w+(?:['-]\w+)*")
@@ -116,9 +116,8 @@ def _words(text: str) -> list[str]:
 
 
 def _clauses(text: str) -> list[list[str]]:
-    """The clauses of the first sentence, each as words. A leading "Answer:" is no clause of its own."""
+    """The clauses of the first sentence, each as words."""
     line = _MARKS.sub("", short_answer(text) or "")
-    line = re.sub(r"^\s*(?:the\s+)?answer\s*:", "", line, flags=re.I)
     end = _SENTENCE_END.search(line)
     sentence = re.sub(r"(?<=\d),(?=\d{3}\b)", "", line[: end.start()] if end else line)
     clauses = (_words(clause) for clause in _CLAUSE_END.split(sentence))

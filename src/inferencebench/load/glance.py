@@ -1,4 +1,4 @@
-"""Running estimates while a load is under way: a look at raw bytes, cheap enough for the loop's thread, for display only."""
+"""Running estimates while a load is under way: a look at raw bytes, cheap enough for the loop, for display only."""
 
 import re
 from bisect import bisect_left

@@ -3,6 +3,7 @@
 HTTP beyond the end of a response, SSE, JSON, tokens and statistics are worked out after the run, from the recording.
 """
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -35,9 +36,17 @@ _CONTROL_BYTES = 32
 class Loop:
     """One run of one plan. `open`, then `serve`, then `recording`; `close` in every case."""
 
-    def __init__(self, target: Target, plan: LoadPlan, on_progress: Callable[[Progress], None] | None) -> None:
-        self._target, self._plan, self._on_progress = target, plan, on_progress
-        size = min(plan.profile.concurrency, len(plan.requests))
+    def __init__(
+        self,
+        target: Target,
+        plan: LoadPlan,
+        on_progress: Callable[[Progress], None] | None,
+        stop: threading.Event | None,
+    ) -> None:
+        self._target, self._plan, self._on_progress, self._stop = target, plan, on_progress, stop
+        size = plan.profile.concurrency
+        if not plan.repeat:
+            size = min(size, len(plan.requests))
         self._pool = Pool(target.connect, size, portable=plan.recorder == "portable")
         self._waiting = deque(plan.requests)
         self._round = 0
@@ -186,11 +195,11 @@ class Loop:
         return _FAR
 
     def _take(self) -> tuple[PlannedRequest, Exchange]:
-        """The next request in order and its empty record; with a duration, the last is followed by the first again."""
+        """The next request in order and its empty record; in a repeated plan, after the last comes the first."""
         request = self._waiting.popleft()
         exchange = Exchange(request.id, request.offset_s, request.max_tokens, request.prompt_tokens)
         self._exchanges.append(exchange)
-        if not self._waiting and self._plan.duration_s is not None:
+        if not self._waiting and self._plan.repeat:
             self._round += 1
             self._waiting.extend(replace(again, id=f"{again.id}#{self._round}") for again in self._plan.requests)
         return request, exchange
@@ -265,7 +274,7 @@ class Loop:
             self._pool.want(slot)
 
     def _fail_waiting(self, error: str, now: int) -> None:
-        """Give up every request that was not sent; of a load bounded by a duration, the rest of this round."""
+        """Give up every request that was not sent; of a repeated plan, the rest of this round."""
         for request in self._waiting:
             exchange = Exchange(request.id, request.offset_s, request.max_tokens, request.prompt_tokens)
             exchange.ended_ns, exchange.error = now, error
@@ -291,12 +300,13 @@ class Loop:
         """Deadlines, lost connections, the clocks' difference, progress."""
         self._check_at = now + _CHECK_NS
         total = self._plan.total_timeout_s
+        interrupted = self._stop is not None and self._stop.is_set()
         out_of_time = total is not None and now > self._start_ns + total * 1e9
-        if out_of_time:
-            self._fail_waiting("not sent: the profile ran out of time", now)
+        if interrupted or out_of_time:
+            self._fail_waiting("not sent: " + ("interrupted" if interrupted else "the profile ran out of time"), now)
         for slot in self._pool.slots:
-            if slot.busy and (out_of_time or now > slot.deadline_ns):
-                self._finish(slot, "timeout", now)
+            if slot.busy and (interrupted or out_of_time or now > slot.deadline_ns):
+                self._finish(slot, "interrupted" if interrupted else "timeout", now)
         if self._waiting and not self._pool.idle and now >= self._start_ns + self._waiting[0].offset_s * 1e9:
             for slot in self._pool.slots:
                 if slot.sock is None:
@@ -315,7 +325,7 @@ class Loop:
         self._progress_at = now + _PROGRESS_NS
         if self._on_progress is not None:
             begun = len(self._exchanges)
-            total = None if self._plan.duration_s is not None else begun + len(self._waiting)
+            total = None if self._plan.repeat else begun + len(self._waiting)
             elapsed = max(0, now - self._start_ns) / 1e9
             reads = self._reads + sum(len(slot.exchange.ends) for slot in self._pool.slots if slot.busy)
             done = begun - self._busy

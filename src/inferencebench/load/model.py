@@ -34,7 +34,7 @@ class Offered(Record):
     concurrency: int
     rate_per_s: float | None = None
     duration_s: float | None = None
-    """No request starts later than this after the load's start."""
+    """No request is scheduled later than this after the load's start."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,9 @@ class LoadPlan:
     recorder: Literal["auto", "epoll", "portable"] = "auto"
     """`auto` takes epoll with kernel stamps on Linux, else the portable poll loop with user-space stamps."""
     duration_s: float | None = None
-    """Go round `requests` again and again (ids get `#<round>`), but start none later than this; None: each once."""
+    """After this none is started; what was not sent by then is no part of the recording."""
+    repeat: bool = False
+    """With `duration_s`: go round `requests` again and again meanwhile; ids get `#<round>`."""
 
 
 class Progress(NamedTuple):

@@ -120,7 +120,7 @@ def _quality(run: RunFiles, baseline: Baseline | None, tau: float | None) -> Qua
 
 
 def _integrity(run: RunFiles, samples: list[Samples], reference: Sequence[RequestSample]) -> IntegrityResult | None:
-    """All checks; `reference`: the baseline's samples, whose own re-tokenization error widens the token audit's band."""
+    """All checks; the re-tokenization error of `reference`, the baseline's samples, widens the token audit's band."""
     if run.measured.failure is not None or not samples:
         return None
     return run_checks(

@@ -94,5 +94,5 @@ def slug(name: str) -> str:
     """A file name for a full name: its readable end plus 8 hex digits of its hash (`default` stays as it is)."""
     if name == "default":
         return name
-    readable = re.sub(r"[^a-z0-9.=+]+", "-", name.lower()).strip("-.")[-READABLE_CHARACTERS:].lstrip("-.")
+    readable = re.sub(r"[^a-z0-9_.=+]+", "-", name.lower()).strip("-.")[-READABLE_CHARACTERS:].lstrip("-.")
     return f"{readable}-{sha256_bytes(name.encode())[:8]}"

@@ -176,10 +176,10 @@ def _session(run: RunContext, logs: Path, folder: Path, prepared: Prepared, base
     )
     with serving(evaluator) as socket_dir:
         spec = workspace.session_spec(folder, socket_dir, run.bench)
+        session = SolveSession(run.spec.suite, run.spec.the_scenario, folder, clock, run.sandbox, spec, logs)
+        evaluator.device_busy = session.serves
         try:
-            ended = run.agent.solve(
-                SolveSession(run.spec.suite, run.spec.the_scenario, folder, clock, run.sandbox, spec, logs)
-            )
+            ended = run.agent.solve(session)
         finally:
             evaluator.cancel()
     return Session(

@@ -60,7 +60,11 @@ class ChatTokenizer:
         if not isinstance(template, str):
             raise UserError(f"{checkpoint}: the tokenizer has no chat template; an instruction-tuned model is needed")
         special = {name: _content(config[name]) for name in SPECIAL_NAMES if config.get(name)}
-        return cls(Tokenizer.from_file(str(checkpoint / "tokenizer.json")), template, special)
+        tokenizer = Tokenizer.from_file(str(checkpoint / "tokenizer.json"))
+        # The file may carry the settings of the model's last training batch.
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        return cls(tokenizer, template, special)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of `text`, without special tokens."""

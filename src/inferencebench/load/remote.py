@@ -1,0 +1,142 @@
+"""A server behind a URL: how the load client reaches it, and what it serves."""
+
+import json
+import os
+import socket
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from inferencebench.errors import MissingError, UserError
+from inferencebench.load.connect import reason
+from inferencebench.load.model import Target
+
+if TYPE_CHECKING:
+    from http.client import HTTPConnection
+
+_TIMEOUT_S = 10.0
+_ENDPOINT = "/chat/completions"
+_SCHEMES = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An OpenAI-compatible API. `base` is the path before `/models` and `/chat/completions`."""
+
+    scheme: str
+    host: str
+    port: int
+    base: str
+    key: str | None = None
+
+    @property
+    def url(self) -> str:
+        """Without the key."""
+        return f"{self.scheme}://{self.authority}{self.base}"
+
+    @property
+    def authority(self) -> str:
+        """Host and port, as in the Host header."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _SCHEMES[self.scheme] else f"{host}:{self.port}"
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """What every request carries."""
+        return () if self.key is None else (("Authorization", f"Bearer {self.key}"),)
+
+    def target(self) -> Target:
+        """For the load client. With https, TLS is set up in `connect`, so that it is part of no latency."""
+        context = ssl.create_default_context() if self.scheme == "https" else None
+
+        def connect() -> socket.socket:
+            sock = socket.create_connection((self.host, self.port), timeout=_TIMEOUT_S)
+            try:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                return sock if context is None else context.wrap_socket(sock, server_hostname=self.host)
+            except BaseException:
+                sock.close()
+                raise
+
+        return Target(connect, self.authority, self.base + _ENDPOINT, self.headers)
+
+
+def endpoint(url: str, key_env: str | None = None) -> Endpoint:
+    """The API at `url`: a server's root, its `/v1`, or the chat endpoint itself.
+
+    Raises UserError for what is no such URL, MissingError when the environment variable `key_env` is not set.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise UserError(f"{url!r} is no URL ({error}); write it as http://127.0.0.1:8000") from None
+    if parts.scheme not in _SCHEMES or not parts.hostname:
+        raise UserError(f"{url!r} is not an http or https URL; write it as http://127.0.0.1:8000")
+    if parts.query or parts.fragment or parts.username:
+        raise UserError(f"{url!r}: a query, a fragment or a user is not supported; a key goes in --api-key-env")
+    base = parts.path.rstrip("/").removesuffix(_ENDPOINT) or "/v1"
+    return Endpoint(parts.scheme, parts.hostname, port or _SCHEMES[parts.scheme], base, _key(key_env))
+
+
+def _key(key_env: str | None) -> str | None:
+    if key_env is None:
+        return None
+    key = os.environ.get(key_env, "").strip()
+    if not key:
+        raise MissingError(f"--api-key-env {key_env}: this environment variable is not set; export {key_env}=...")
+    if not key.isascii() or not key.isprintable():
+        raise UserError(f"--api-key-env {key_env}: its value cannot be sent in a header")
+    return key
+
+
+def served_model(api: Endpoint) -> str:
+    """The first model of `GET /models`. Raises MissingError when nothing answers, UserError when there is none."""
+    where = f"{api.url}/models"
+    status, body = _get(api, f"{api.base}/models", where)
+    if status in (401, 403):
+        raise MissingError(f"{where}: HTTP {status}; the server wants a key: --api-key-env NAME_OF_THE_VARIABLE")
+    try:
+        model = json.loads(body)["data"][0]["id"]
+    except (ValueError, LookupError, TypeError):
+        raise UserError(f"{where}: HTTP {status} and no list of models; name the model with --model") from None
+    if not isinstance(model, str):
+        raise UserError(f"{where}: the first model has no name; give it with --model")
+    return model
+
+
+def check_reachable(api: Endpoint) -> None:
+    """Connect once. Raises MissingError when that fails."""
+    try:
+        api.target().connect().close()
+    except OSError as error:
+        raise _unreachable(api.url, error) from None
+
+
+def _get(api: Endpoint, path: str, where: str) -> tuple[int, bytes]:
+    from http.client import HTTPException
+
+    connection = _connection(api)
+    try:
+        connection.request("GET", path, headers=dict(api.headers))
+        response = connection.getresponse()
+        return response.status, response.read(1 << 20)
+    except OSError as error:
+        raise _unreachable(where, error) from None
+    except HTTPException as error:
+        raise UserError(f"{where}: does not speak HTTP ({type(error).__name__}); is it the server's port?") from None
+    finally:
+        connection.close()
+
+
+def _connection(api: Endpoint) -> "HTTPConnection":
+    from http.client import HTTPConnection, HTTPSConnection
+
+    kind = HTTPSConnection if api.scheme == "https" else HTTPConnection
+    return kind(api.host, api.port, timeout=_TIMEOUT_S)
+
+
+def _unreachable(where: str, error: OSError) -> MissingError:
+    why = error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else reason(error)
+    return MissingError(f"{where}: nothing answers there ({why}); start the server, or correct the URL")
