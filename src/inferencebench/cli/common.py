@@ -15,9 +15,13 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machine
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="Campaign directory: all records go here.")]
 
 
+PLAIN_WIDTH = 120
+"""Columns of tables that go to a file or a pipe."""
+
+
 def stdout() -> Console:
     """Results go here."""
-    return Console()
+    return Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 
 
 def stderr() -> Console:

@@ -55,11 +55,11 @@ def show_board(board: Board) -> None:
         scenarios = [s for s in ScenarioName if any(key[2] is s for key in cells)]
         table = Table(title=f"{suite}: speedup over the PyTorch baseline (mean ± SEM)", title_justify="left")
         table.add_column("#", justify="right")
-        table.add_column("agent")
+        table.add_column("agent", overflow="fold")
         table.add_column("aggregate", justify="right")
         for scenario in scenarios:
             table.add_column(scenario.value, justify="right")
-        table.add_column("outcomes")
+        table.add_column("outcomes", overflow="fold")
         for number, row in enumerate(rows):
             last_ranked = row.rank is not None and number + 1 < len(rows) and rows[number + 1].rank is None
             own = [cells.get((row.agent, row.condition, s)) for s in scenarios]
@@ -79,9 +79,14 @@ def _line(row: AgentRow, cells: list[Cell | None]) -> list[str]:
 
 
 def _cell(cell: Cell | None) -> str:
+    """The scored speedup; below it the native unit, and the raw ratio where the score is another."""
     if cell is None:
         return ""
-    return f"{_with_sem(cell.speedup_mean, cell.speedup_sem)}\n[dim]{native(cell.metric, cell.value_mean)}[/]"
+    below = native(cell.metric, cell.value_mean)
+    raw, scored = cell.raw_speedup_mean, cell.speedup_mean
+    if raw is not None and scored is not None and abs(raw - scored) > 0.005:
+        below += f", {raw:.2f}x raw"
+    return f"{_with_sem(scored, cell.speedup_sem)}\n[dim]{below}[/]"
 
 
 def _with_sem(mean: float | None, sem: float | None) -> str:
