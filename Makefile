@@ -5,7 +5,7 @@ OUT ?= demo
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test lint doctor bench-load
+.PHONY: help install install-dev demo test lint doctor bench-load schema
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -21,6 +21,9 @@ demo: install ## Run a small campaign and print its leaderboard; records go to O
 
 doctor: install ## What this machine can do
 	@$(BIN)/inferencebench doctor
+
+schema: install ## Write the JSON schemas of the records to docs/schema
+	$(BIN)/python scripts/schema.py
 
 lint: install-dev ## Style and types
 	$(BIN)/ruff check .

@@ -13,7 +13,7 @@ from inferencebench.suites.load import load
 from inferencebench.workload.model import Question
 from inferencebench.workload.questions import build_questions
 
-QUESTIONS = 40
+QUESTIONS = 24
 SALT = bytes(range(32))
 Ask = Callable[[Path], list[Answer]]
 
@@ -33,9 +33,11 @@ def questions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Question, ...]:
 
 @pytest.fixture(scope="module")
 def ask(questions: tuple[Question, ...]) -> Ask:
-    """Greedy float32 answers of at most 12 tokens, all questions in one padded batch."""
+    """Greedy float32 answers of at most 12 tokens, all questions in one padded batch, on one core."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    torch.set_num_threads(1)
 
     def call(path: Path) -> list[Answer]:
         tokenizer = AutoTokenizer.from_pretrained(path, padding_side="left")

@@ -34,7 +34,7 @@ class LiveLoad:
         )
         self._task: TaskID | None = None
         self._name = ""
-        self._plain_at = 0.0
+        self._plain_at = time.monotonic()
         self._since = (0.0, 0)
         self._rate = 0.0
 

@@ -168,8 +168,11 @@ class Body:
     shifts: "array[int]"
 
 
-def body_of(raw: bytes | bytearray, head: Head) -> Body:
-    """The body of a response with the transfer coding removed, as far as it was received and well formed."""
+def body_of(raw: bytes | bytearray, head: Head, start: int | None = None) -> Body:
+    """The body of a response with the transfer coding removed, as far as it was received and well formed.
+
+    `start`: of a chunked body, only the rest from the chunk whose size line starts there.
+    """
     if head.length is not Length.CHUNKED:
         stop = head.body_at + head.body_bytes if head.length is Length.FIXED else len(raw)
         data = bytes(raw[head.body_at : stop])
@@ -177,7 +180,7 @@ def body_of(raw: bytes | bytearray, head: Head) -> Body:
     # Slices of bytes are cheaper than those of a bytearray.
     raw = bytes(raw)
     parts, ends, shifts = [], array("q"), array("q")
-    at, total, size = head.body_at, 0, len(raw)
+    at, total, size = start or head.body_at, 0, len(raw)
     while at < size:
         try:
             chunk = next_chunk(raw, at)

@@ -23,6 +23,9 @@ _IDLE_NS = 50_000_000
 _RST = struct.pack("ii", 1, 0)
 _TRICKLE_S = 0.05
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\n%s\r\n"
+_MODELS_BODY = b'{"object": "list", "data": [{"id": "mock", "object": "model"}]}'
+_MODELS = _HEAD % (b"application/json", b"Content-Length: %d\r\n" % len(_MODELS_BODY)) + _MODELS_BODY
+"""The answer to every GET, misbehaving or not; not recorded."""
 _STREAM = (b"text/event-stream", b"Transfer-Encoding: chunked\r\n")
 
 
@@ -179,6 +182,9 @@ class Server:
         if not blank or len(rest) < _content_length(head):
             return
         connection.received.clear()
+        if head.startswith(b"GET "):
+            connection.sock.sendall(_MODELS)
+            return
         stamp = time.monotonic_ns()
         if control:
             seconds, nanoseconds = TIMESPEC.unpack(control[0][2])

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from inferencebench.load.delta import Reply
 from inferencebench.load.model import ChunkSample, Exchange, Recording, RequestSample, Samples
 from inferencebench.load.quiet import no_collection
-from inferencebench.load.reply import Reply, read_reply
+from inferencebench.load.reply import read_reply
 
 USAGE_TOLERANCE_TOKENS = 3
 USAGE_TOLERANCE_SHARE = 0.02

@@ -18,7 +18,7 @@ def events(body: Body, reads: "array[int]") -> Iterator[tuple[bytes, int]]:
     """
     segment, last = 0, len(body.ends) - 1
     read = 0
-    for end, data in _split(body.data):
+    for end, data in split(body.data):
         while segment < last and body.ends[segment] < end:
             segment += 1
         position = end + body.shifts[segment]
@@ -27,7 +27,7 @@ def events(body: Body, reads: "array[int]") -> Iterator[tuple[bytes, int]]:
         yield data, min(read, len(reads) - 1)
 
 
-def _split(data: bytes) -> Iterator[tuple[int, bytes]]:
+def split(data: bytes) -> Iterator[tuple[int, bytes]]:
     """(position after the blank line, data) per event. Lines end in LF, CRLF or CR."""
     at = 0
     if b"\r" not in data:

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 _POINTS = 400
 """Most points of one distribution's line: half a million gaps would make a file of 50 MB and the same line."""
+_SKEW = 20
+"""A longest value of so many medians asks for a logarithmic axis."""
+_LEAST_MS = 0.01
+"""There, chunks that came together are drawn here."""
 _STEPS = 2000
 """Most steps of one concurrency line."""
 
@@ -26,7 +30,7 @@ def measurement_chart(record: MeasureRecord, samples: Samples) -> Any:
     colour = alt.Color(
         "load:N",
         scale=alt.Scale(domain=names, range=list(style.SERIES)),
-        legend=alt.Legend(title="load", orient="top") if len(names) > 1 else None,
+        legend=alt.Legend(title=None, orient="top", symbolOpacity=1) if len(names) > 1 else None,
     )
     good = {name: [r for r in part.requests if r.ok] for name, part in parts.items()}
     ttft = [row for name in names for row in _distribution(name, map(ttft_s, good[name]))]
@@ -70,9 +74,14 @@ def _distribution_panel(title: str, rows: list[dict[str, Any]], colour: "alt.Col
 
     if not rows:
         return None
+    # A tail of stalls would leave the bulk a vertical line at the left.
+    skewed = rows[-1]["ms"] > _SKEW * rows[len(rows) // 2]["ms"] > 0
+    scale = alt.Scale(type="log") if skewed else alt.Scale(zero=False, nice=True)
+    if skewed:
+        rows = [row | {"ms": max(row["ms"], _LEAST_MS)} for row in rows]
     shares = alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 0.9, 1])
     base = alt.Chart(style.values(rows), title=title, width=style.WIDTH, height=style.HEIGHT).encode(
-        x=alt.X("ms:Q", title="ms", scale=alt.Scale(zero=False, nice=True)),
+        x=alt.X("ms:Q", title="ms", scale=scale),
         y=alt.Y("share:Q", title="share at or below", axis=shares, scale=alt.Scale(domain=[0, 1])),
         color=colour,
         tooltip=["load:N", alt.Tooltip("ms:Q", format=".2f"), alt.Tooltip("share:Q", format=".1%")],

@@ -28,9 +28,14 @@ def finished(chart: Any, title: str, subtitle: list[str]) -> Any:
         .configure(font="sans-serif")
         .configure_view(stroke=None)
         .configure_axis(
-            gridColor="#ececec", domainColor="#b5b9bf", tickColor="#b5b9bf", labelColor="#444", titleColor="#444"
+            gridColor="#ececec",
+            domainColor="#b5b9bf",
+            tickColor="#b5b9bf",
+            labelColor="#444444",
+            titleColor="#444444",
+            titleFontWeight="normal",
+            tickCount=6,
         )
-        .configure_axis(titleFontWeight="normal")
         .configure_title(fontSize=13, anchor="start", color="#222")
         .configure_legend(titleFontWeight="normal", labelColor="#444", titleColor="#444")
     )

@@ -68,10 +68,10 @@ def _curve(record: SweepRecord, rows: list[dict[str, Any]]) -> Any:
     return (
         base.mark_line(color=style.BLUE, strokeWidth=2)
         + base.mark_point(filled=True, size=70, opacity=1, stroke=style.BLUE).encode(fill=hollow)
-        + base.mark_text(dx=-9, dy=-9, align="right", color="#444").encode(text="label:N")
+        + base.mark_text(dy=-14, color="#444").encode(text="label:N")
         + knee.mark_point(size=320, stroke=style.ORANGE, strokeWidth=2.5, filled=False, opacity=1)
         + knee.mark_text(dx=16, dy=14, align="left", color=style.ORANGE, fontWeight="bold").encode(
-            text=alt.value(f"knee: {UNITS[record.over]}")
+            text=alt.value(f"knee: {record.loads[record.knee or 0]:g} {UNITS[record.over]}")
         )
     )
 
@@ -86,7 +86,7 @@ def _over_load(record: SweepRecord, title: str, name: str, rows: list[dict[str, 
         if f"{name}_{key}" in row
     ]
     scale = alt.Scale(type="log", base=2) if record.over == "concurrency" else alt.Scale(zero=False)
-    ticks = alt.Axis(values=list(record.loads), format="~g")
+    ticks = alt.Axis(values=list(record.loads), format="~g", labelOverlap=False)
     return (
         alt.Chart(style.values(long), title=title, width=style.WIDTH, height=style.HEIGHT)
         .mark_line(point=True, strokeWidth=2)
@@ -96,7 +96,7 @@ def _over_load(record: SweepRecord, title: str, name: str, rows: list[dict[str, 
             color=alt.Color(
                 "percentile:N",
                 scale=alt.Scale(domain=["p50", "p90", "p99"], range=[style.BLUE, style.ORANGE, style.RED]),
-                legend=alt.Legend(title=None, orient="top"),
+                legend=alt.Legend(title=None, orient="bottom"),
             ),
             tooltip=["percentile:N", "load:Q", alt.Tooltip("ms:Q", format=".3g")],
         )
