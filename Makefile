@@ -34,4 +34,5 @@ test: install-dev lint ## The whole test suite
 	$(BIN)/python -m pytest
 
 bench-load: install-dev ## The load client beside its peers
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -r benchmarks/requirements.txt
 	$(BIN)/python benchmarks/bench_load.py

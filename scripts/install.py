@@ -83,7 +83,7 @@ def install_packages(python: Path, dev: bool) -> None:
     pip = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
     constraints = ["-c", str(ROOT / "constraints.txt")]
     say("installing the packages (about 400 MB)")
-    extras = "torch,llamacpp" + (",nvidia" if has_gpu() else "")
+    extras = "torch,llamacpp,plots" + (",nvidia" if has_gpu() else "")
     subprocess.run([*pip, *constraints, "-e", f"{ROOT}[{extras}]"], check=True)
     if dev:
         subprocess.run([*pip, *constraints, "-r", str(ROOT / "requirements-dev.txt")], check=True)

@@ -7,7 +7,7 @@ set -euo pipefail
 scenario=$("$IB_PYTHON" -c 'import json; print(json.load(open("task.json"))["scenario"]["name"])')
 case $scenario in
     prefill) candidates=(pytorch_bf16) ;;
-    *) candidates=(llamacpp_f16 llamacpp_q8_0) ;;
+    *) candidates=(llamacpp_f16 llamacpp_ngram) ;;
 esac
 
 best=""

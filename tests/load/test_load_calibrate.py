@@ -7,6 +7,7 @@ import pytest
 from inferencebench.errors import InfrastructureError
 from inferencebench.load.calibrate import Observed, calibrate, compare
 from inferencebench.load.calibration import store_calibration, stored_calibration
+from inferencebench.load.metrics import measurement
 from inferencebench.load.mock import MockRequest
 
 
@@ -34,3 +35,7 @@ def test_a_calibration_is_kept_for_later(tmp_path: Path, monkeypatch: pytest.Mon
     assert calibration.capacity_chunks_per_s > 1000
     assert store_calibration(calibration).is_relative_to(tmp_path)
     assert stored_calibration() == calibration
+    assert measurement({}, 0.98).calibration == calibration.reference
+    other = calibration.model_copy(update={"machine": "another one"})
+    store_calibration(other)
+    assert stored_calibration() is None

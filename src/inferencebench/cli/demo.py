@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from inferencebench.cli.common import JsonOption, OutOption, notes, stderr, stdout
 from inferencebench.cli.run import SandboxOption
-from inferencebench.run.record import Result
+
+if TYPE_CHECKING:
+    from inferencebench.run.record import Result
 
 SUITE = "laptop-mini"
 SCENARIOS = ("decode", "prefill")
@@ -49,8 +50,10 @@ def demo(
         stdout().print(f"\nrecords: {out}/   again: inferencebench results {out}", highlight=False, markup=False)
 
 
-def _where_time_went(finished: Sequence[Result]) -> None:
+def _where_time_went(finished: Sequence["Result"]) -> None:
     """The phase budget: seconds by phase of each run."""
+    from rich.table import Table
+
     table = Table(
         "run", "solve s", "measure s", "quality s", "all s", title="where the time went", title_justify="left"
     )

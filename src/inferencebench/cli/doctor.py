@@ -15,25 +15,33 @@ if TYPE_CHECKING:
 EXIT_MISSING = 3
 MARKS = {"ok": "[green]ok[/]", "warn": "[yellow]–[/]", "missing": "[red]missing[/]"}
 
+CalibrateOption = Annotated[
+    bool, typer.Option("--calibrate", help="Also measure the load client's own error and capacity (10 s), and keep it.")
+]
 OfflineOption = Annotated[bool, typer.Option("--offline", help="Send nothing over the network.")]
 
 
-def doctor(json: JsonOption = False, offline: OfflineOption = False) -> None:
+def doctor(calibrate: CalibrateOption = False, offline: OfflineOption = False, json: JsonOption = False) -> None:
     """Show what this machine can do: sandboxes, GPUs, engines, model sources, clocks, noise and peak rates.
 
     Exit code 0 when the laptop suites can run here, 3 when something they need is missing.
 
-    Example: inferencebench doctor --json
+    Example: inferencebench doctor --calibrate
     """
+    from inferencebench.cli.calibrate import calibrate_client, calibration_lines
     from inferencebench.doctor.examine import examine
 
     with stderr().status("looking at this machine") as status:
         report = examine(cache_dir(), offline=offline, progress=lambda step: status.update(f"looking at: {step}"))
+    calibration = calibrate_client() if calibrate else None
     possible = not report.blockers
     if json:
-        print_json(report.model_dump(mode="json") | {"laptop_possible": possible})
+        measured = {"calibration": calibration.model_dump(mode="json")} if calibration else {}
+        print_json(report.model_dump(mode="json") | {"laptop_possible": possible} | measured)
     else:
         _show(report)
+        for line in calibration_lines(calibration) if calibration else ():
+            stdout().print(line, highlight=False, markup=False)
     raise typer.Exit(0 if possible else EXIT_MISSING)
 
 
