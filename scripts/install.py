@@ -66,7 +66,7 @@ def install_torch(python: Path) -> None:
     check = f"import torch, sys; sys.exit(torch.__version__.split('+')[0] != '{TORCH}')"
     if quiet(str(python), "-c", check):
         return
-    pip = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    pip = [str(python), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
     if not has_gpu():
         say(f"installing torch {TORCH}, CPU build (about 200 MB)")
         if quiet(*pip, f"torch=={TORCH}+cpu"):
@@ -80,7 +80,7 @@ def install_torch(python: Path) -> None:
 
 def install_packages(python: Path, dev: bool) -> None:
     """The project, editable, with its extras, at the locked versions."""
-    pip = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    pip = [str(python), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
     constraints = ["-c", str(ROOT / "constraints.txt")]
     say("installing the packages (about 400 MB)")
     extras = "torch,llamacpp,plots" + (",nvidia" if has_gpu() else "")

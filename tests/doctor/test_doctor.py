@@ -200,4 +200,4 @@ def test_an_absent_and_a_broken_engine_are_findings_with_remedies(tmp_path, monk
 
 
 def test_help_has_an_example(tmp_path):
-    assert "inferencebench doctor --json" in run(["--help"], tmp_path).output
+    assert "inferencebench doctor --calibrate" in run(["--help"], tmp_path).output

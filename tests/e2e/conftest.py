@@ -62,14 +62,15 @@ def script(tmp_path: Path) -> Callable[..., str]:
     return make
 
 
-def sandboxed_processes() -> set[int]:
-    """Pids of processes in a PID namespace below ours: what a sandbox left behind, if anything."""
+def sandboxed_processes(out: Path) -> set[int]:
+    """Pids of processes behind a wall that shows a part of `out`: what a run there has, or left behind."""
     own = os.readlink("/proc/self/ns/pid")
     found = set()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                if os.readlink(entry / "ns" / "pid") != own:
+                inside = os.readlink(entry / "ns" / "pid") != own
+                if inside and f"{out.parent.name}/{out.name}/" in (entry / "mountinfo").read_text():
                     found.add(int(entry.name))
             except OSError:
                 continue

@@ -52,10 +52,9 @@ def test_a_run_killed_in_each_phase_completes_to_the_same_record(campaign: Path,
         directory = _directory(campaign)
         _forget(campaign)
         log = EventLog(directory / "events.jsonl")
-        before = sandboxed_processes()
         process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         kill_when(process, lambda phase=phase, log=log: _started(log, phase))  # type: ignore[misc]
-        _wait_until_gone(before)
+        _wait_until_gone(campaign)
         again = run_json(campaign, "decode", mock_agent)
         assert {k: again[k] for k in SAME} == {k: whole[k] for k in SAME}, phase
         assert {k: again["provenance"][k] for k in SAME_PROVENANCE} == {
@@ -73,10 +72,9 @@ def test_a_real_baseline_killed_while_measuring_completes(tmp_path: Path) -> Non
     (tmp_path / ".salt").write_bytes(bytes(range(32)))
     argv = command("baseline", TINY, "decode", "--out", tmp_path)
     log_path = tmp_path.joinpath("tiny", "decode")
-    before = sandboxed_processes()
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     kill_when(process, lambda: any(_has_server(p) for p in log_path.glob("*/default/21-1337/events.jsonl")))
-    _wait_until_gone(before)
+    _wait_until_gone(tmp_path)
     done = json.loads(bench("baseline", TINY, "decode", "--out", tmp_path, "--json").stdout)
     assert [(r["outcome"], r["speedup"]) for r in done] == [("passed", 1.0)]
 
@@ -84,17 +82,16 @@ def test_a_real_baseline_killed_while_measuring_completes(tmp_path: Path) -> Non
 def test_ctrl_c_and_sigterm_leave_nothing(campaign: Path, script: Callable[..., str]) -> None:
     agent = script("sleeps", "sleep 100 & disown; sleep 100")
     argv = command("run", TINY, "decode", agent, "--out", campaign)
-    before = sandboxed_processes()
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     deadline = time.monotonic() + 60
-    while not (sandboxed_processes() - before) and time.monotonic() < deadline:
+    while not sandboxed_processes(campaign) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.terminate()
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 130, output
     assert "the same command continues" in output
     assert "Traceback" not in output
-    assert sandboxed_processes() <= before
+    assert not sandboxed_processes(campaign)
 
 
 def _started(log: EventLog, phase: str) -> bool:
@@ -105,8 +102,8 @@ def _has_server(path: Path) -> bool:
     return any(e["event"] == "server_ready" for e in EventLog(path).read())
 
 
-def _wait_until_gone(before: set[int]) -> None:
+def _wait_until_gone(out: Path) -> None:
     deadline = time.monotonic() + 10
-    while left := sandboxed_processes() - before:
+    while left := sandboxed_processes(out):
         assert time.monotonic() < deadline, f"left after the kill: {left}"
         time.sleep(0.05)

@@ -133,7 +133,10 @@ def wilson(successes: int, total: int, z: float = Z_95) -> Interval:
     share, square = successes / total, z * z / total
     centre = (share + square / 2) / (1 + square)
     half = z / (1 + square) * math.sqrt(share * (1 - share) / total + square / (4 * total))
-    return Interval(max(0.0, centre - half), min(1.0, centre + half))
+    # The ends are exact where the formula's rounding would put the interval beside its own proportion.
+    return Interval(
+        0.0 if successes == 0 else max(0.0, centre - half), 1.0 if successes == total else min(1.0, centre + half)
+    )
 
 
 def mcnemar(lost: int, gained: int) -> float:

@@ -5,6 +5,7 @@ import os
 import socket
 import ssl
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -97,6 +98,8 @@ def served_model(api: Endpoint) -> str:
     status, body = _get(api, f"{api.base}/models", where)
     if status in (401, 403):
         raise MissingError(f"{where}: HTTP {status}; the server wants a key: --api-key-env NAME_OF_THE_VARIABLE")
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        raise MissingError(f"{where}: HTTP 503; the server is still loading its model: wait until it is ready")
     try:
         model = json.loads(body)["data"][0]["id"]
     except (ValueError, LookupError, TypeError):
