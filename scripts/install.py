@@ -10,23 +10,41 @@ installed where we may; elsewhere the command to run is printed and the work goe
 import argparse
 import hashlib
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 TORCH = "2.13.0"
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 MINIMUM = (3, 11)
+EXIT_MISSING = 3
 
 
 def say(text: str) -> None:
     print(f"install: {text}", file=sys.stderr, flush=True)
 
 
+def fail(text: str) -> NoReturn:
+    say(text)
+    raise SystemExit(EXIT_MISSING)
+
+
 def quiet(*argv: str) -> bool:
-    return subprocess.run(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
+    try:
+        return subprocess.run(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+def must(*argv: str) -> None:
+    """Run a command of pip, whose own errors are shown; end with one line when it fails."""
+    code = subprocess.run(argv, check=False).returncode
+    if code:
+        fail(f"exit code {code} of: {shlex.join(argv)}; mend what pip names above (network, disk), then run this again")
 
 
 def apt(package: str) -> bool:
@@ -49,12 +67,23 @@ def apt(package: str) -> bool:
 
 
 def make_venv(venv: Path) -> Path:
-    """Create the environment if needed and give its interpreter."""
+    """Create the environment if needed, anew where it has no working pip, and give its interpreter."""
     python = venv / "bin" / "python"
-    if not python.exists() and not quiet(sys.executable, "-m", "venv", str(venv)):
-        apt(f"python{sys.version_info[0]}.{sys.version_info[1]}-venv")
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(venv)], check=True)
+    if has_pip(python):
+        return python
+    if venv.exists() and not (venv / "pyvenv.cfg").exists() and (venv.is_file() or any(venv.iterdir())):
+        fail(f"{venv} is not a virtual environment and would be cleared; name another folder with --venv")
+    create = (sys.executable, "-m", "venv", "--clear", str(venv))
+    if quiet(*create) and has_pip(python):
+        return python
+    apt(f"python{sys.version_info[0]}.{sys.version_info[1]}-venv")
+    if not (quiet(*create) and has_pip(python)):
+        fail(f"no environment with pip from: {shlex.join(create)}; run it to see why, then run this again")
     return python
+
+
+def has_pip(python: Path) -> bool:
+    return quiet(str(python), "-m", "pip", "--version")
 
 
 def has_gpu() -> bool:
@@ -75,7 +104,7 @@ def install_torch(python: Path) -> None:
             return
         say("the CPU build is not to be had here")
     say(f"installing torch {TORCH} with CUDA (about 3 GB to download)")
-    subprocess.run([*pip, f"torch=={TORCH}"], check=True)
+    must(*pip, f"torch=={TORCH}")
 
 
 def install_packages(python: Path, dev: bool) -> None:
@@ -84,9 +113,9 @@ def install_packages(python: Path, dev: bool) -> None:
     constraints = ["-c", str(ROOT / "constraints.txt")]
     say("installing the packages (about 400 MB)")
     extras = "torch,llamacpp,plots" + (",nvidia" if has_gpu() else "")
-    subprocess.run([*pip, *constraints, "-e", f"{ROOT}[{extras}]"], check=True)
+    must(*pip, *constraints, "-e", f"{ROOT}[{extras}]")
     if dev:
-        subprocess.run([*pip, *constraints, "-r", str(ROOT / "requirements-dev.txt")], check=True)
+        must(*pip, *constraints, "-r", str(ROOT / "requirements-dev.txt"))
 
 
 def fingerprint(dev: bool) -> str:
@@ -101,7 +130,7 @@ def main() -> int:
     options = parser.parse_args()
     if sys.version_info < MINIMUM:
         say(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}; set PYTHON=python3.12")
-        return 3
+        return EXIT_MISSING
     if sys.platform == "linux" and shutil.which("bwrap") is None:
         apt("bubblewrap")
     stamp = options.venv / ".installed"

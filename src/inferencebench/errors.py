@@ -25,4 +25,4 @@ class MissingError(BenchError):
 class InfrastructureError(BenchError):
     """The harness or the machine failed, not the submission: retried, never scored."""
 
-    exit_code = 1
+    exit_code = 3

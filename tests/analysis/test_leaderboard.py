@@ -33,6 +33,21 @@ def test_cell_mean_sem_and_aggregate() -> None:
     assert found.agents[0].aggregate_sem == pytest.approx(math.sqrt(2 / 3 * sum((a - middle) ** 2 for a in left_out)))
 
 
+def test_jackknife_where_cells_have_different_seed_pairs() -> None:
+    """decode has pairs 1, 2 and 3, prefill 1 and 2: without pair 3, prefill keeps its mean."""
+    found = board(_runs("a", "decode", (1.0, 4.0, 10.0)) + _runs("a", "prefill", (2.0, 6.0)))
+    assert found.agents[0].aggregate == pytest.approx(math.sqrt(5.0 * 4.0))
+    left_out = [math.sqrt(7.0 * 6.0), math.sqrt(5.5 * 2.0), math.sqrt(2.5 * 4.0)]
+    # 6.480741, 3.316625, 3.162278; mean 4.319881; sum of squares 7.015883; times 2/3, square root.
+    assert found.agents[0].aggregate_sem == pytest.approx(2.162696, rel=1e-6)
+    assert left_out == pytest.approx([6.480741, 3.316625, 3.162278])
+
+
+def test_jackknife_needs_two_pairs_in_every_cell() -> None:
+    assert board(_runs("a", "decode", (2.0,))).agents[0].aggregate_sem is None
+    assert board(_runs("a", "decode", (2.0, 3.0)) + _runs("a", "prefill", (2.0,))).agents[0].aggregate_sem is None
+
+
 def test_failed_runs_count_one_and_unscored_ones_do_not_count() -> None:
     runs = [
         result(agent="a", speedup=5.0, raw_speedup=5.0, pair=PAIRS[0]),

@@ -59,6 +59,8 @@ def test_a_foreign_or_stale_baseline_is_refused_with_the_reason(
     (same_salt / ".salt").write_bytes((campaign / ".salt").read_bytes())
     imported = run_json(same_salt, "decode", agent, "--baseline", str(campaign))
     assert imported["baseline"]["sha256"]
+    other = tmp_path / "other" / "tiny" / "decode"
+    assert not list(other.glob("engine-pytorch*/default/21-1337/result.json")), "a refused baseline is not copied"
     base = next(same_salt.glob("tiny/decode/engine-pytorch*/default/21-1337"))
     key = json.loads((base / "measure" / "comparability.json").read_text())
     (base / "measure" / "comparability.json").write_text(json.dumps({**key, "torch": "1.0"}))
@@ -107,6 +109,54 @@ def test_evaluations_are_measured_outside_recorded_and_tied_to_the_snapshot(
     assert result["best_seen"] is None
 
 
+LEAVES = (
+    SOLVE.format(token_s="0.003")
+    + """
+"$IB_PYTHON" - <<'PY'
+import os, socket
+def post(length, body):
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(os.environ["IB_SOCKET"])
+    lines = ["POST /v1/evaluations HTTP/1.1", "Host: h", "Content-Type: application/json", f"Content-Length: {length}"]
+    s.sendall("\\r\\n".join([*lines, "", ""]).encode() + body)
+    return s
+print(post(900_000_000, b"").recv(60))
+post(15, b'{"quick": true}').close()
+PY
+until ./evaluate --quick; do sleep 1; done
+"""
+)
+
+
+def test_a_client_that_leaves_and_a_large_body_harm_nothing(campaign: Path, script: Callable[..., str]) -> None:
+    run_json(campaign, "decode", script("leaves", LEAVES, server__py=MOCK), "--budget", "60s")
+    directory = next(campaign.glob("tiny/decode/*leaves*/budget_s*/21-1337"))
+    assert "413" in (directory / "solve" / "stdout.log").read_text()
+    session = json.loads((directory / "solve" / "session.json").read_text())
+    assert session["ended"] == "finished"
+    assert [e["ok"] for e in session["evaluations"]] == [True, True]
+
+
+LATE = (
+    SOLVE.format(token_s="1")
+    + """
+./evaluate &
+sleep 2.5
+echo 'exit 1' > submission/start_server.sh
+sleep 100
+"""
+)
+
+
+def test_an_evaluation_under_way_ends_with_the_session(campaign: Path, script: Callable[..., str]) -> None:
+    run_json(campaign, "decode", script("late", LATE, server__py=MOCK), "--budget", "6s")
+    directory = next(campaign.glob("tiny/decode/*late*/budget_s*/21-1337"))
+    session = json.loads((directory / "solve" / "session.json").read_text())
+    assert (session["ended"], session["survivors"]) == ("deadline", [])
+    assert session["seconds"] < 20
+    assert [e["ok"] for e in session["evaluations"]] == [False]
+
+
 def test_the_clock_ends_the_session_and_everything_in_it(campaign: Path, script: Callable[..., str]) -> None:
     text = SOLVE.format(token_s="0.003") + "(setsid sleep 300 & disown); sleep 300"
     result = run_json(campaign, "decode", script("overtime", text, server__py=MOCK), "--budget", "3s")
@@ -148,6 +198,7 @@ find / -xdev \\( -name '*.salt*' -o -name 'eval*.jsonl' -o -name 'factual*' \\) 
         (["run", str(TINY), "decode", "engine:pytorch", "--sandbox", "castle"], "bubblewrap"),
         (["results", "nowhere"], "no such directory"),
         (["rescore", "nowhere"], "no such directory"),
+        (["run", str(TINY), "decode", "engine:pytorch", "--out", str(TINY)], "tiny.toml"),
         (["frobnicate"], "frobnicate"),
         (["run"], "Missing argument"),
     ],

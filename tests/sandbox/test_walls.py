@@ -12,6 +12,7 @@ import pytest
 
 import inferencebench
 from inferencebench.errors import InfrastructureError
+from inferencebench.sandbox.bubblewrap import knows_option
 from inferencebench.sandbox.contract import Mount
 from tests.sandbox.conftest import ECHO, Box, answer
 
@@ -126,6 +127,35 @@ def test_tmp_and_home_are_private(walled: Box) -> None:
         assert not Path("/tmp/inside").exists()
     finally:
         mark.unlink()
+
+
+def test_places_in_memory_are_bounded(walled: Box) -> None:
+    """Writing until a place is full ends with ENOSPC at the stated part of the memory; /dev itself takes nothing."""
+    if not knows_option(shutil.which("bwrap") or "", "--size"):
+        pytest.skip("this bubblewrap cannot bound a tmpfs")
+    code = """
+import errno, os
+for place in ("/tmp", "/var/tmp", "/dev/shm", os.environ["HOME"]):
+    taken = 0
+    with open(place + "/file", "wb", buffering=0) as file:
+        try:
+            while taken < 1 << 30:
+                taken += file.write(bytes(1 << 20))
+        except OSError as error:
+            assert error.errno == errno.ENOSPC
+    os.unlink(place + "/file")
+    print(place, taken >> 20)
+try:
+    open("/dev/file", "w")
+except OSError as error:
+    print(error.strerror)
+with open("/dev/null", "w") as null:
+    null.write("x")
+os.openpty()
+"""
+    process = walled.python(code, spec=walled.spec(memory_bytes=256 << 20))
+    expected = "/tmp 64\n/var/tmp 16\n/dev/shm 32\n/home/agent 32\nRead-only file system\n"
+    assert walled.output(process) == expected
 
 
 def test_no_privileges(walled: Box) -> None:

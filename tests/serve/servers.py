@@ -15,6 +15,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             status, body = 503, b'{"error": "loading"}'
         elif behaviour == "other":
             body = b'{"object": "list", "data": [{"id": "another/model"}]}'
+        elif behaviour == "hostile":
+            body = json.dumps({"data": [{"id": "\\ud800x\\x1b[2J\\n" + "z" * 500_000}]}).encode()
         elif behaviour == "html":
             body = b"<html>hello</html>"
         elif behaviour == "empty":

@@ -54,6 +54,14 @@ def test_wrong_answers_fail_at_once(best: Kitchen, behaviour: str, reason: str) 
         assert "out of memory" in caught.value.log_tail
 
 
+def test_hostile_model_ids_make_one_short_line(best: Kitchen) -> None:
+    with pytest.raises(ServerFailed) as caught:
+        best.python(MODELS, "hostile").wait_ready(20, MODEL)
+    assert caught.value.reason.startswith(r"it serves \ud800x\x1b[2J\nzzz")
+    assert caught.value.reason.isprintable()
+    assert len(str(caught.value).encode()) < 400
+
+
 @pytest.mark.parametrize(
     ("behaviour", "reason"),
     [("empty", "names no model"), ("error", "answered 500"), ("drip", "not answered in full")],

@@ -70,7 +70,11 @@ CASES = {
     "extends = 3\n": "extends: give one name or a list",
     'extends = "own.toml"\n': "circle (own.toml -> own.toml)",
     'name = "bare"\n': "title: is missing (and",
+    OWN + "day = 1979-05-27\n": "holds a date or a time",
+    OWN + f"day = {'9' * 5000}\n": "not valid TOML",
 }
+SUITE_NAMES = ["../../evil", "..", ".hidden", "a/b", "Own", "own suite", "", "-own", "own[/]", "own\\n"]
+PROFILE_NAMES = ["../p", "P", "p.q", "", "p q"]
 
 
 @pytest.mark.parametrize(("text", "expected"), CASES.items())
@@ -89,6 +93,37 @@ def test_the_key_of_an_array_element_has_its_index(tmp_path):
     assert "scenarios[0].profiles[0]: profile p: rate_per_s" in complaint(
         tmp_path, OWN + profile + "concurrency = 1\nrate_per_s = 1\n"
     )
+
+
+@pytest.mark.parametrize("name", SUITE_NAMES)
+def test_a_suite_name_is_a_file_name(tmp_path, name):
+    message = complaint(tmp_path, f'extends = "laptop"\nname = "{name}"\n')
+    assert "name: " in message
+    assert "is wrong; give lower-case letters, digits" in message
+
+
+@pytest.mark.parametrize("name", ["own", "0", "h100-qwen3_8b.v1"])
+def test_good_suite_names(tmp_path, name):
+    assert suites.load(write(tmp_path, f'extends = "laptop"\nname = "{name}"\n')).name == name
+
+
+@pytest.mark.parametrize("name", PROFILE_NAMES)
+def test_a_profile_name_is_a_file_name(tmp_path, name):
+    text = '[[scenarios]]\nid = "A"\nname = "prefill"\ntitle = "t"\nmetric = "ttft_s"\ninput_tokens = 64\n'
+    text += "output_tokens = 8\ntemperature = 0\n[[scenarios.profiles]]\n"
+    text += f'name = "{name}"\narrival = "burst"\nrequests = 1\nconcurrency = 1\n'
+    assert "scenarios[0].profiles[0].name: " in complaint(tmp_path, OWN + text)
+
+
+@pytest.mark.parametrize("depth", [300, 5000])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ("{a=", "}")])
+def test_deep_nesting_is_an_error_of_the_user(tmp_path, depth, opening, closing):
+    text = f"{OWN}deep = {opening * depth}1{closing * depth}\n"
+    assert complaint(tmp_path, text).endswith("nested too deeply; a suite needs five levels")
+
+
+def test_deep_dotted_keys_are_an_error_of_the_user(tmp_path):
+    assert "nested too deeply" in complaint(tmp_path, f"{'x.' * 3000}y = 1\n{OWN}")
 
 
 def test_an_unknown_suite_gets_near_matches():

@@ -6,10 +6,11 @@ A session gives an agent its workspace, its clock and a way to run commands behi
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from inferencebench.run.clock import Clock
-from inferencebench.sandbox.contract import Sandbox, SandboxProcess, SandboxSpec
+from inferencebench.sandbox.contract import KillReport, Sandbox, SandboxProcess, SandboxSpec
+from inferencebench.serve.logs import CAP_BYTES, LogPump
 from inferencebench.suites.model import Scenario, Suite
 
 
@@ -19,6 +20,24 @@ class Ended(NamedTuple):
     how: str
     exit_code: int | None
     survivors: tuple[int, ...] = ()
+
+
+class Command:
+    """A command of the agent's behind the wall. Its output goes to two files, each capped like a server's log."""
+
+    def __init__(self, process: SandboxProcess, pump: LogPump) -> None:
+        self.process = process
+        self._pump = pump
+
+    def poll(self) -> int | None:
+        """Exit code, or None while the command runs."""
+        return self.process.poll()
+
+    def terminate(self, grace_s: float = 0.0) -> KillReport:
+        """End it and all it started, and complete the logs. Idempotent."""
+        report = self.process.terminate(grace_s)
+        self._pump.close()
+        return report
 
 
 @dataclass(frozen=True)
@@ -37,11 +56,20 @@ class SolveSession:
     started: list[SandboxProcess] = field(default_factory=list)
     """Every process the agent started behind the wall, oldest first."""
 
-    def start(self, argv: list[str], stdout: IO[bytes], stderr: IO[bytes]) -> SandboxProcess:
-        """Start a command behind the wall; ending it is the agent's task."""
-        process = self.sandbox.start(self.spec, argv, stdout, stderr)
+    def start(self, argv: list[str], out: str = "stdout.log", err: str = "stderr.log") -> Command:
+        """Start a command behind the wall; ending it is the agent's task.
+
+        Its output goes to the files `out` and `err` in `log_dir`: the first CAP_BYTES of each, and the newest part."""
+        pump = LogPump([self.log_dir / out, self.log_dir / err], CAP_BYTES)
+        pump.start()
+        try:
+            process = self.sandbox.start(self.spec, argv, *pump.writers)
+        except BaseException:
+            pump.close()
+            raise
+        pump.release()
         self.started.append(process)
-        return process
+        return Command(process, pump)
 
     def serves(self) -> bool:
         """Whether a server of the agent's own listens on its port: it would share the device with a measurement."""

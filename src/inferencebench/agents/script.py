@@ -43,11 +43,10 @@ class ScriptAgent:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, target)
         argv = ["/bin/bash", f"/workspace/agent/{self._script.name}"]
-        with (session.log_dir / "stdout.log").open("wb") as out, (session.log_dir / "stderr.log").open("wb") as err:
-            process = session.start(argv, out, err)
-            try:
-                while (code := process.poll()) is None and not session.clock.over:
-                    time.sleep(min(POLL_S, session.clock.remaining_s))
-            finally:
-                report = process.terminate()
+        command = session.start(argv)
+        try:
+            while (code := command.poll()) is None and not session.clock.over:
+                time.sleep(min(POLL_S, session.clock.remaining_s))
+        finally:
+            report = command.terminate()
         return Ended("deadline" if code is None else "finished", code, report.survivors)

@@ -19,11 +19,13 @@ class Found(NamedTuple):
 
 
 def collect(directories: Iterable[Path]) -> Found:
-    """All `result.json` below the directories (hidden folders and run internals left out).
+    """All `result.json` below the directories (hidden folders and run internals left out), each run directory once
+    however often and by whatever name it is given.
 
     Raises UserError for a directory that does not exist."""
     results: list[tuple[Path, Result]] = []
     skipped: list[str] = []
+    seen: set[Path] = set()
     for root in directories:
         if not root.is_dir():
             raise UserError(f"{root}: no such directory; name a campaign's output directory")
@@ -31,6 +33,10 @@ def collect(directories: Iterable[Path]) -> Found:
             if "spec.json" in names:
                 folders[:] = [f for f in folders if f.startswith("r") and f[1:].isdigit()]
             folders[:] = sorted(f for f in folders if not f.startswith("."))
+            here = Path(folder).resolve()
+            if here in seen:
+                continue
+            seen.add(here)
             if "result.json" in names:
                 path = Path(folder) / "result.json"
                 try:

@@ -92,7 +92,10 @@ def geometric_mean(values: Sequence[float]) -> float:
 
 
 def jackknife_sem(group: dict[ScenarioName, list[Result]], regression: Regression) -> float | None:
-    """Standard error of the aggregate by leaving one seed pair out: sqrt((k-1)/k * sum (a_i - mean a)^2)."""
+    """Standard error of the aggregate, the geometric mean of the cell means: sqrt((k-1)/k * sum (a_i - mean a)^2).
+
+    Delete-one jackknife (Efron and Stein 1981): a_i leaves out one of the k seed pairs of the scored runs; a cell
+    without that pair keeps its mean. None for fewer than two pairs, or when a cell's only pair is left out."""
     pairs = sorted({str(r.seed_pair) for runs in group.values() for r in runs if r.outcome.scored})
     if len(pairs) < 2:
         return None

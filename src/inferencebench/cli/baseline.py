@@ -27,8 +27,10 @@ def baseline(
     from inferencebench.cli import request
     from inferencebench.cli.progress import LiveReporter
     from inferencebench.cli.show import show_result
+    from inferencebench.errors import InfrastructureError
     from inferencebench.run import pipeline
     from inferencebench.run.bench import Sources
+    from inferencebench.run.record import Outcome
     from inferencebench.run.spec import BASELINE_AGENT
     from inferencebench.suites.load import load
 
@@ -40,8 +42,10 @@ def baseline(
     with LiveReporter(stderr()) as reporter:
         bench = request.bench(the_suite, common, reporter)
         results = [pipeline.run(spec, bench) for spec in specs]
+    failed = [result for result in results if result.outcome is not Outcome.PASSED]
     if json:
         print_json([result.model_dump(mode="json") for result in results])
-        return
-    for spec, result in zip(specs, results, strict=True):
+    for spec, result in zip(specs, results, strict=True) if not json else ():
         show_result(result, spec.directory(out))
+    if failed:
+        raise InfrastructureError(f"the baseline did not pass on {failed[0].scenario}: {failed[0].reason}")

@@ -53,6 +53,7 @@ def demo(
 def _where_time_went(finished: Sequence["Result"]) -> None:
     """The phase budget: seconds by phase of each run."""
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(
         "run", "solve s", "measure s", "quality s", "all s", title="where the time went", title_justify="left"
@@ -60,5 +61,5 @@ def _where_time_went(finished: Sequence["Result"]) -> None:
     for result in finished:
         cost = result.cost
         seconds = (cost.solve_s, cost.measure_s, cost.quality_s, cost.total_s)
-        table.add_row(f"{result.scenario} {result.agent}", *(f"{value:.1f}" for value in seconds))
+        table.add_row(Text(f"{result.scenario} {result.agent}"), *(f"{value:.1f}" for value in seconds))
     stdout().print(table)

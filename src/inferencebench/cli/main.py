@@ -16,6 +16,12 @@ OS_EXIT_CODES = {
     errno.EDQUOT: EXIT_MISSING,
     errno.EROFS: EXIT_MISSING,
     errno.EACCES: EXIT_INPUT,
+    errno.EPERM: EXIT_INPUT,
+    errno.ENOTDIR: EXIT_INPUT,
+    errno.EEXIST: EXIT_INPUT,
+    errno.EISDIR: EXIT_INPUT,
+    errno.ENAMETOOLONG: EXIT_INPUT,
+    errno.ELOOP: EXIT_INPUT,
 }
 """Errors of the file system that a user can mend; any other is a bug."""
 

@@ -45,7 +45,7 @@ class LiveReporter:
         self._clear()
         if run != self._run:
             self._run = run
-            self._console.print(run, style="bold", highlight=False)
+            self._console.print(run, style="bold", highlight=False, markup=False)
         if not skipped:
             self._console.print(f"  {time.strftime('%H:%M:%S')} {phase}", highlight=False)
 

@@ -5,8 +5,10 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from inferencebench.cli.common import JsonOption, notes, print_json, stdout
+from inferencebench.errors import InfrastructureError, UserError
 
 
 def rescore(
@@ -19,6 +21,8 @@ def rescore(
 ) -> None:
     """Recompute integrity, quality, outcome and score without running anything; show what changes.
 
+    A damaged run is said and left out; exit code 2 when no run could be judged.
+
     Example: inferencebench rescore demo --tau 0.8
     """
     from inferencebench.analysis.collect import collect
@@ -29,10 +33,16 @@ def rescore(
     notes(found.skipped)
     pairs = []
     for directory, old in found.results:
-        new = rejudge(directory, tau)
+        try:
+            new = rejudge(directory, tau)
+        except (UserError, InfrastructureError) as error:
+            notes([f"{directory}: skipped, {error}"])
+            continue
         pairs.append((old, new))
         if write:
             write_result(directory, new)
+    if not pairs:
+        raise UserError(f"{', '.join(map(str, directories))}: no run there could be judged")
     if json:
         print_json([new.model_dump(mode="json") for _, new in pairs])
         return
@@ -40,5 +50,6 @@ def rescore(
     for old, new in pairs:
         changed = "bold yellow" if old.outcome is not new.outcome else ""
         seeds, before, now = str(new.seed_pair), f"{old.speedup:.2f}", f"{new.speedup:.2f}"
-        table.add_row(new.agent, new.scenario, seeds, old.outcome, before, new.outcome, now, style=changed)
+        agent, scenario = Text(new.agent), Text(new.scenario)
+        table.add_row(agent, scenario, seeds, old.outcome, before, new.outcome, now, style=changed)
     stdout().print(table)

@@ -20,12 +20,13 @@ def results(
     Example: inferencebench results demo --json
     """
     from inferencebench.analysis.collect import collect
+    from inferencebench.analysis.comparable import comparable
     from inferencebench.analysis.leaderboard import board
     from inferencebench.cli.show import show_board
 
     found = collect(directories)
     notes(found.skipped)
-    the_board = board([result for _, result in found.results], regression)
+    the_board = board(comparable(found.results), regression)
     if json:
         print_json(
             {

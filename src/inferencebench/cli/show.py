@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from rich.table import Table
+from rich.text import Text
 
 from inferencebench.analysis.leaderboard import AgentRow, Board, Cell
 from inferencebench.cli.common import stdout
@@ -28,7 +29,10 @@ def show_result(result: Result, directory: Path) -> None:
     out = stdout()
     color = COLORS.get(result.outcome, "red")
     out.print(
-        f"[bold]{result.agent}[/] on {result.suite} / {result.scenario}: [{color}]{result.outcome}[/]", highlight=False
+        Text.assemble(
+            (result.agent, "bold"), f" on {result.suite} / {result.scenario}: ", (result.outcome.value, color)
+        ),
+        highlight=False,
     )
     out.print(f"  {result.reason}", highlight=False, markup=False)
     ratio = "–" if result.raw_speedup is None else f"{result.raw_speedup:.2f}x raw"
@@ -53,7 +57,7 @@ def show_board(board: Board) -> None:
         rows = [row for row in board.agents if row.suite == suite]
         cells = {(c.agent, c.condition, c.scenario): c for c in board.cells if c.suite == suite}
         scenarios = [s for s in ScenarioName if any(key[2] is s for key in cells)]
-        table = Table(title=f"{suite}: speedup over the PyTorch baseline (mean ± SEM)", title_justify="left")
+        table = Table(title=Text(f"{suite}: speedup over the PyTorch baseline (mean ± SEM)"), title_justify="left")
         table.add_column("#", justify="right")
         table.add_column("agent", overflow="fold")
         table.add_column("aggregate", justify="right")
@@ -67,7 +71,8 @@ def show_board(board: Board) -> None:
         stdout().print(table)
 
 
-def _line(row: AgentRow, cells: list[Cell | None]) -> list[str]:
+def _line(row: AgentRow, cells: list[Cell | None]) -> list[str | Text]:
+    """One row; the name as plain text, since an agent's may look like markup."""
     name = row.agent if row.condition == "default" else f"{row.agent} ({row.condition})"
     counts: dict[str, int] = {}
     for cell in cells:
@@ -75,7 +80,7 @@ def _line(row: AgentRow, cells: list[Cell | None]) -> list[str]:
             counts[outcome] = counts.get(outcome, 0) + n
     outcomes = ", ".join(f"{n} {outcome}" for outcome, n in sorted(counts.items()))
     aggregate = _with_sem(row.aggregate, row.aggregate_sem)
-    return [str(row.rank or "–"), name, aggregate, *(_cell(c) for c in cells), outcomes]
+    return [str(row.rank or "–"), Text(name), aggregate, *(_cell(c) for c in cells), outcomes]
 
 
 def _cell(cell: Cell | None) -> str:

@@ -6,14 +6,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from inferencebench.errors import UserError
-from inferencebench.files import read_jsonl, sha256_file
+from inferencebench.files import read_jsonl, sha256_file, write_atomic
+from inferencebench.gates.mini import Proportion
 from inferencebench.gates.quality import Answer
-from inferencebench.run.record import BaselineRef, Measured
+from inferencebench.run.machine import lease
+from inferencebench.run.record import BaselineRef, Measured, Outcome
 from inferencebench.run.spec import BASELINE_AGENT, Condition, RunSpec
 
 KEY_FILE = "measure/comparability.json"
 MEASURED_FILE = "measure/measured.json"
 ANSWERS_FILE = "quality/answers.jsonl"
+RESULT_FILE = "result.json"
 
 
 class Baseline(NamedTuple):
@@ -25,9 +28,9 @@ class Baseline(NamedTuple):
     ref: BaselineRef
 
     @property
-    def accuracy(self) -> float:
-        """Share of the eval questions it answered rightly."""
-        return sum(answer.correct for answer in self.answers) / len(self.answers)
+    def accuracy(self) -> Proportion:
+        """Eval questions it answered rightly."""
+        return Proportion(sum(answer.correct for answer in self.answers), len(self.answers))
 
 
 def spec_of(spec: RunSpec, agent_sha256: str) -> RunSpec:
@@ -38,48 +41,68 @@ def spec_of(spec: RunSpec, agent_sha256: str) -> RunSpec:
             "agent_sha256": agent_sha256,
             "condition": Condition(),
             "repeat": 0,
+            "share_device": False,
         }
     )
 
 
-def import_from(source: Path, spec: RunSpec, out: Path) -> None:
+def import_from(source: Path, spec: RunSpec, out: Path, key: dict[str, str]) -> None:
     """Copy the baseline run of `spec` from another campaign directory, unless one is here already.
 
-    Raises UserError when there is none; whether it is comparable is decided by `load`."""
+    Raises UserError, before anything is copied, when there is none there or it is not comparable."""
     found, target = spec.directory(source), spec.directory(out)
-    if (target / "result.json").exists():
+    if (target / RESULT_FILE).exists():
         return
-    if not (found / "result.json").exists():
+    if not (found / RESULT_FILE).exists():
         raise UserError(f"--baseline {source}: has no finished baseline run at {found.relative_to(source)}")
-    part = target.with_name(target.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    shutil.rmtree(target, ignore_errors=True)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(found, part, symlinks=True)
-    part.rename(target)
+    load(found, key)
+    target.mkdir(parents=True, exist_ok=True)
+    with lease(target / ".lock", wait=True):
+        for path in sorted(found.iterdir(), key=lambda p: p.name == RESULT_FILE):
+            if path.is_dir():
+                shutil.rmtree(target / path.name, ignore_errors=True)
+                shutil.copytree(path, target / path.name, symlinks=True)
+            elif path.name != ".lock":
+                write_atomic(target / path.name, path.read_bytes())
 
 
 def load(directory: Path, key: dict[str, str]) -> Baseline:
     """Read the baseline run in `directory`, for a run whose comparability key is `key`.
 
-    Raises UserError, naming what differs, when a speedup over it would compare unlike things."""
-    theirs = json.loads((directory / KEY_FILE).read_bytes())
-    different = [
-        f"{name} {_short(theirs.get(name))} there, {_short(key.get(name))} here"
-        for name in sorted(key.keys() | theirs.keys())
-        if theirs.get(name) != key.get(name)
-    ]
-    if different:
-        raise UserError(
-            f"baseline {directory} cannot be used: {'; '.join(different)}. Measure a new one in another --out directory"
-        )
-    measured_path = directory / MEASURED_FILE
-    return Baseline(
-        directory,
-        Measured.model_validate_json(measured_path.read_bytes()),
-        [Answer.model_validate(row) for row in read_jsonl(directory / ANSWERS_FILE)],
-        BaselineRef(key=sha256_file(directory / KEY_FILE), sha256=sha256_file(measured_path), directory=str(directory)),
+    Raises UserError when it failed, is damaged, or, naming what differs, when a speedup over it would compare unlike
+    things."""
+    try:
+        theirs = json.loads((directory / KEY_FILE).read_bytes())
+        outcome = json.loads((directory / RESULT_FILE).read_bytes())["outcome"]
+        measured = Measured.model_validate_json((directory / MEASURED_FILE).read_bytes())
+        answers = [Answer.model_validate(row) for row in read_jsonl(directory / ANSWERS_FILE)]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        what = str(error).splitlines()[0]
+        raise UserError(f"baseline {directory} is damaged ({what}); remove it, and it is measured again") from None
+    if outcome != Outcome.PASSED or measured.failure is not None or not answers:
+        raise UserError(f"baseline {directory} did not pass ({outcome}); see its log, then run the baseline again")
+    if different := _differences(theirs, key):
+        raise UserError(f"baseline {directory} cannot be used: {'; '.join(different)}. {_advice(theirs, key)}")
+    ref = BaselineRef(
+        key=sha256_file(directory / KEY_FILE),
+        sha256=sha256_file(directory / MEASURED_FILE),
+        directory="/".join(directory.parts[-5:]),
     )
+    return Baseline(directory, measured, answers, ref)
+
+
+def _differences(theirs: dict[str, str], ours: dict[str, str]) -> list[str]:
+    return [
+        f"{name} {_short(theirs.get(name))} there, {_short(ours.get(name))} here"
+        for name in sorted(theirs.keys() | ours.keys())
+        if theirs.get(name) != ours.get(name)
+    ]
+
+
+def _advice(theirs: dict[str, str], ours: dict[str, str]) -> str:
+    if theirs.get("salt") != ours.get("salt"):
+        return "Eval sets differ by salt: copy its .salt into a new, empty --out directory to share them"
+    return "Measure a new one in another --out directory"
 
 
 def _short(value: str | None) -> str:

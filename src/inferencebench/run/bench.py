@@ -1,6 +1,5 @@
 """What all runs of one invocation share: the campaign directory, the model, the machine."""
 
-import shutil
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -8,16 +7,20 @@ from pathlib import Path
 
 from inferencebench import MEASUREMENT_VERSION, __version__
 from inferencebench.doctor.hardware import HardwareFingerprint, Peaks, calibrate_peaks, fingerprint
-from inferencebench.files import sha256_bytes
+from inferencebench.engines import registry as engines
+from inferencebench.files import sha256_bytes, sha256_file
 from inferencebench.models.store import Checkpoint, ensure_checkpoint
 from inferencebench.paths import cache_dir
 from inferencebench.run.machine import Cores, allocate
 from inferencebench.run.reporter import Reporter, Silent
 from inferencebench.run.salt import campaign_salt
+from inferencebench.run.spec import RunSpec
+from inferencebench.sandbox.removal import remove_tree
 from inferencebench.suites.model import Suite
 from inferencebench.workload.corpus import CorpusText, load_corpus
 from inferencebench.workload.tokens import ChatTokenizer
 
+REFERENCE_ENGINE = "pytorch"
 REFERENCE_PACKAGES = ("torch", "transformers")
 """What the baseline's speed depends on besides our own measurement version."""
 
@@ -70,6 +73,12 @@ class Bench:
         return load_corpus(self.suite.corpus, self.sources.longbench)
 
     @cached_property
+    def questions_source(self) -> str:
+        """Where the quality questions come from: the data set, or the hash of the local file that stands for it."""
+        local = self.sources.mmlu_pro
+        return sha256_file(local) if local and local.is_file() else self.suite.quality.dataset
+
+    @cached_property
     def cores(self) -> Cores:
         """Cores of server and client."""
         return allocate(self.suite.hardware)
@@ -97,11 +106,11 @@ class Bench:
 
         Its name says nothing: a mount's source can be read inside a sandbox, and run directories name the eval seed."""
         folder = self.out / ".scratch" / sha256_bytes(str(purpose).encode())[:16]
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
         folder.mkdir(parents=True)
         return folder
 
-    def comparability(self, requests_sha256: str, questions_sha256: str) -> dict[str, str]:
+    def comparability(self, spec: RunSpec, requests_sha256: str, questions_sha256: str) -> dict[str, str]:
         """What must be equal between a run and its baseline for a speedup to mean anything (settled point 5)."""
         return {
             "suite": self.suite.sha256,
@@ -112,6 +121,9 @@ class Bench:
             "hardware": self.hardware.sha256,
             "server_cpus": ",".join(map(str, self.cores.server)),
             "client_cpus": ",".join(map(str, self.cores.client)),
+            "sandbox": spec.sandbox,
+            "shared_baseline": str(spec.is_canonical_baseline and spec.share_device),
+            "reference": sha256_bytes(engines.get(REFERENCE_ENGINE).default_launcher().encode()),
             "measurement_version": str(MEASUREMENT_VERSION),
             **{name: self.software[name] for name in REFERENCE_PACKAGES},
         }

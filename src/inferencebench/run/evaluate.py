@@ -5,12 +5,12 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from inferencebench.errors import UserError
+from inferencebench.errors import BenchError, UserError
 from inferencebench.files import canonical_json
-from inferencebench.gates.mini import may_pass
+from inferencebench.gates.mini import Proportion, may_pass
 from inferencebench.run.bench import Bench
 from inferencebench.run.clock import Clock
-from inferencebench.run.freeze import SubmissionTooLarge, freeze
+from inferencebench.run.freeze import NotFreezable, freeze
 from inferencebench.run.measure import ask, measure_speed
 from inferencebench.run.record import Evaluation
 from inferencebench.run.relaunch import relaunched
@@ -24,6 +24,8 @@ from inferencebench.workload.requests import WARMUP
 QUICK_SHARE = 0.2
 QUICK_REQUESTS = 3
 QUICK_QUESTIONS = 20
+CANCEL_TIMEOUT_S = 60.0
+"""For an evaluation whose server was just ended to notice it."""
 
 
 class Busy(UserError):
@@ -46,14 +48,15 @@ class Evaluator:
         folder: Path,
         clock: Clock,
         dev: tuple[tuple[SpeedRequest, ...], tuple[Question, ...]],
-        baseline_accuracy: float | None,
+        baseline: Proportion | None,
     ) -> None:
         self._spec, self._bench, self._sandbox = spec, bench, sandbox
         self._submission, self._folder = submission, folder
         self._requests, self._questions = dev
-        self._baseline_accuracy = baseline_accuracy
+        self._baseline = baseline
         self._one_at_a_time = threading.Lock()
         self._cancelled = threading.Event()
+        self._state = threading.Lock()
         self._server: Server | None = None
         self._snapshot_sha256 = ""
         self.clock = clock
@@ -80,10 +83,12 @@ class Evaluator:
 
     def cancel(self) -> None:
         """End the evaluation under way, wait for its end, and accept no more."""
-        self._cancelled.set()
-        if server := self._server:
+        with self._state:
+            self._cancelled.set()
+            server = self._server
+        if server:
             server.stop(grace_s=0)
-        self._one_at_a_time.acquire()
+        self._one_at_a_time.acquire(timeout=CANCEL_TIMEOUT_S)
 
     def _check_cancelled(self, _: float = 0.0) -> None:
         if self._cancelled.is_set():
@@ -106,7 +111,7 @@ class Evaluator:
             measured = blank.model_copy(update={"error": str(error)})
         except ServerFailed as error:
             measured = blank.model_copy(update={"error": f"{error}\n{error.log_tail}".strip()})
-        except (OSError, SubmissionTooLarge) as error:
+        except (BenchError, OSError, NotFreezable) as error:
             measured = blank.model_copy(update={"error": f"the submission could not be measured: {error}"})
         finally:
             self._server = None
@@ -123,8 +128,18 @@ class Evaluator:
         requests, questions = self._subset(blank.quick)
         say("launching a snapshot of the submission")
         snapshot = folder / "submission"
-        with relaunched(self._bench, self._sandbox, snapshot, folder, self._check_cancelled) as running:
-            self._server = running.server
+        launched = relaunched(
+            self._bench,
+            self._sandbox,
+            snapshot,
+            folder,
+            self._check_cancelled,
+            expected_sha256=self._snapshot_sha256,
+        )
+        with launched as running:
+            with self._state:
+                self._server = running.server
+            self._check_cancelled()
             say(f"ready after {running.ready_s:.1f} s; sending {len(requests)} requests")
             measurement = measure_speed(running.server, self._bench, self._spec.the_scenario, requests, folder)
             say(f"asking {len(questions)} questions")
@@ -138,16 +153,14 @@ class Evaluator:
                 "error": "; ".join(measurement.invalid_reasons) or None,
                 "value": value,
                 "accuracy": correct / len(answers),
-                "quality_passed": self._may_pass(correct, len(answers)),
+                "quality_passed": self._may_pass(Proportion(correct, len(answers))),
                 "valid": measurement.valid,
             }
         )
 
-    def _may_pass(self, correct: int, total: int) -> bool | None:
-        """The mini gate against the baseline's accuracy; None while there is no baseline."""
-        if self._baseline_accuracy is None:
-            return None
-        return may_pass(correct, total, self._spec.suite.quality.tau, self._baseline_accuracy)
+    def _may_pass(self, found: Proportion) -> bool | None:
+        """The mini gate against the baseline's eval answers; None while there is no baseline."""
+        return may_pass(found, self._baseline, self._spec.suite.quality.tau) if self._baseline else None
 
     def _subset(self, quick: bool) -> tuple[tuple[SpeedRequest, ...], tuple[Question, ...]]:
         """All dev requests and questions, or the first fifth of one profile (at least 3) and 20 questions."""

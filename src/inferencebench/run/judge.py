@@ -1,10 +1,12 @@
 """Judging a run from its files alone: integrity, quality at any tau, outcome and score. Needs no machine, no model."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from inferencebench import RECORD_VERSION, __version__
+from inferencebench.errors import UserError
 from inferencebench.files import read_jsonl, write_json
 from inferencebench.gates.integrity import run_checks
 from inferencebench.gates.integrity.model import Evidence as IntegrityEvidence
@@ -31,40 +33,60 @@ from inferencebench.run.record import (
     Session,
 )
 from inferencebench.run.spec import RunSpec
+from inferencebench.suites.model import Record
 from inferencebench.workload.questions import read_questions
 from inferencebench.workload.requests import read_requests
+
+T = TypeVar("T")
+AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
 class RunFiles:
     """The finished phases of a run directory, read back."""
 
     def __init__(self, directory: Path, spec: RunSpec) -> None:
+        """Raises UserError, naming the file, when one is missing or damaged."""
         self.directory, self.spec = directory, spec
-        self.measured = Measured.model_validate_json((directory / "measure" / "measured.json").read_bytes())
-        self.machine = Machine.model_validate_json((directory / "measure" / "machine.json").read_bytes())
-        self.session = Session.model_validate_json((directory / "solve" / "session.json").read_bytes())
+        self.measured = _read(directory / "measure" / "measured.json", Measured)
+        self.machine = _read(directory / "measure" / "machine.json", Machine)
+        self.session = _read(directory / "solve" / "session.json", Session)
         manifest = directory / "freeze" / "manifest.json"
-        self.manifest = Manifest.model_validate_json(manifest.read_bytes()) if manifest.exists() else None
-        self.comparability: dict[str, str] = json.loads((directory / baselines.KEY_FILE).read_bytes())
+        self.manifest = _read(manifest, Manifest) if manifest.exists() else None
+        self.comparability = _reading(directory / baselines.KEY_FILE, lambda path: dict(json.loads(path.read_bytes())))
         self.requests = read_requests(directory / "prepare" / "eval.jsonl")
         self.questions = read_questions(directory / "prepare" / "eval_questions.jsonl")
-        self.answers = [Answer.model_validate(row) for row in read_jsonl(directory / "quality" / "answers.jsonl")]
+        self.answers = _reading(
+            directory / "quality" / "answers.jsonl",
+            lambda path: [Answer.model_validate(row) for row in read_jsonl(path)],
+        )
 
     def samples(self) -> list[Samples]:
         """Samples of each launch."""
-        return [
-            read_samples(folder) for folder in sorted((self.directory / "measure").glob("launch-*")) if _has(folder)
-        ]
+        return _samples(self.directory)
 
     def survivors(self) -> tuple[int, ...] | None:
         """Processes that outlived the end of the session or of a server; None when no server's end was seen."""
-        ends = [e for e in EventLog(self.directory / "events.jsonl").read() if e["event"] == "server_stopped"]
-        pids = [pid for end in ends for pid in end["survivors"]]
+        ends = [e for e in EventLog(self.directory / "events.jsonl").read() if e.get("event") == "server_stopped"]
+        pids = [pid for end in ends for pid in end.get("survivors", ())]
         return (*self.session.survivors, *pids) if ends else None
 
 
-def _has(folder: Path) -> bool:
-    return (folder / "requests.parquet").exists()
+def _read(path: Path, model: type[AnyRecord]) -> AnyRecord:
+    return _reading(path, lambda p: model.model_validate_json(p.read_bytes()))
+
+
+def _reading(path: Path, read: Callable[[Path], T]) -> T:
+    """A part of a record; whatever is wrong with the file becomes one line."""
+    try:
+        return read(path)
+    except Exception as error:
+        raise UserError(f"{path}: missing or damaged ({str(error).splitlines()[0]}); run it again") from None
+
+
+def _samples(directory: Path) -> list[Samples]:
+    """Samples of each launch of a run directory."""
+    folders = sorted((directory / "measure").glob("launch-*"))
+    return [_reading(folder, read_samples) for folder in folders if (folder / "requests.parquet").exists()]
 
 
 def judge(run: RunFiles, baseline: Baseline | None, tau: float | None = None) -> Result:
@@ -73,16 +95,17 @@ def judge(run: RunFiles, baseline: Baseline | None, tau: float | None = None) ->
     metric = spec.the_scenario.metric
     samples = run.samples()
     quality = _quality(run, baseline, tau)
-    baseline_samples = _baseline_samples(baseline) if baseline else [launch.requests for launch in samples]
-    integrity = _integrity(run, samples, [r for launch in baseline_samples for r in launch])
+    reference = [launch.requests for launch in (_samples(baseline.directory) if baseline else samples)]
+    integrity = _integrity(run, samples, [r for launch in reference for r in launch])
     decision = decide(Evidence(None, measured.failure, integrity, quality))
     value = score.mean_over_launches(measured, metric)
-    replicates = score.bootstrap([launch.requests for launch in samples], metric, stream=0)
+    valid = measured.failure is None
+    replicates = score.bootstrap([launch.requests for launch in samples], metric, stream=0) if valid else None
     if baseline is None:
         base_value, base_replicates = value, replicates
     else:
         base_value = score.mean_over_launches(baseline.measured, metric)
-        base_replicates = score.bootstrap(baseline_samples, metric, stream=1)
+        base_replicates = score.bootstrap(reference, metric, stream=1)
     raw = score.raw_speedup(metric, value, base_value)
     return Result(
         schema_version=RECORD_VERSION,
@@ -136,11 +159,6 @@ def _integrity(run: RunFiles, samples: list[Samples], reference: Sequence[Reques
             token_band=calibrate_band(reference),
         )
     )
-
-
-def _baseline_samples(baseline: Baseline) -> list[Sequence[RequestSample]]:
-    folders = sorted((baseline.directory / "measure").glob("launch-*"))
-    return [read_samples(folder).requests for folder in folders if _has(folder)]
 
 
 def _best_seen(run: RunFiles) -> BestSeen | None:

@@ -4,7 +4,6 @@ A phase is skipped when its stamp names the same inputs and its outputs still ha
 killed has no stamp: its folder is emptied and it starts again. So a kill costs at most the phase in flight.
 """
 
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from pydantic import ValidationError
 from inferencebench.errors import InfrastructureError
 from inferencebench.files import sha256_file, sha256_json, write_json
 from inferencebench.run.events import EventLog
+from inferencebench.sandbox.removal import remove_tree
 from inferencebench.suites.model import Record
 
 STAMP = "phase.json"
@@ -56,8 +56,7 @@ class Phase:
     @contextmanager
     def begin(self) -> Iterator[list[Path]]:
         """Empty the folder, run the body, stamp the files which the body adds to the yielded list."""
-        if self.folder.exists():
-            shutil.rmtree(self.folder)
+        remove_tree(self.folder)
         self.folder.mkdir(parents=True)
         self._events.append("phase_started", phase=self.name)
         started = time.monotonic()

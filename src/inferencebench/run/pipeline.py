@@ -3,6 +3,7 @@
 A killed run continues where it was: the same call skips the phases that are done.
 """
 
+import json
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -16,9 +17,10 @@ from inferencebench.run.baseline import Baseline
 from inferencebench.run.bench import Bench
 from inferencebench.run.judge import RunFiles, judge, write_result
 from inferencebench.run.machine import lease
-from inferencebench.run.record import Result
+from inferencebench.run.record import Outcome, Result
 from inferencebench.run.spec import BASELINE_AGENT, RunSpec
 from inferencebench.sandbox import registry as sandboxes
+from inferencebench.sandbox.removal import remove_tree
 
 ATTEMPTS = 2
 """How often a run is tried when the harness or the machine failed, never the submission."""
@@ -31,8 +33,10 @@ def run(spec: RunSpec, bench: Bench, *, wait: bool = False) -> Result:
     harness failed twice: the same call continues such a run later."""
     directory = spec.directory(bench.out)
     directory.mkdir(parents=True, exist_ok=True)
-    with lease(directory / ".lock", wait=wait):
+    with lease(directory / ".lock", wait=wait, on_wait=lambda: bench.reporter.note(f"waiting for {directory}")):
         claim(spec, directory)
+        if spec.is_canonical_baseline:
+            _forget_failure(directory)
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 baseline = _execute(spec, bench)
@@ -53,7 +57,7 @@ def _execute(spec: RunSpec, bench: Bench) -> Baseline | None:
         prepared = stages.prepare(run)
         baseline = None
         if not spec.is_canonical_baseline:
-            key = bench.comparability(prepared.eval.sha256, prepared.eval_questions.sha256)
+            key = bench.comparability(spec, prepared.eval.sha256, prepared.eval_questions.sha256)
             baseline = ensure_baseline(spec, bench, key)
         session = stages.solve(run, prepared, baseline)
         submission = stages.freeze_submission(run, session)
@@ -72,12 +76,22 @@ def ensure_baseline(spec: RunSpec, bench: Bench, key: dict[str, str]) -> Baselin
     base = baselines.spec_of(spec, agents.get(BASELINE_AGENT).sha256)
     directory = base.directory(bench.out)
     if bench.import_baseline:
-        baselines.import_from(bench.import_baseline, base, bench.out)
-    if not (directory / "result.json").exists():
-        result = run(base, bench, wait=True)
-        if result.measurement is None or result.measurement.failure is not None:
-            raise InfrastructureError(f"the PyTorch baseline failed in {directory}: {result.reason}")
+        baselines.import_from(bench.import_baseline, base, bench.out, key)
+    if not (directory / baselines.RESULT_FILE).exists():
+        run(base, bench, wait=True)
     return baselines.load(directory, key)
+
+
+def _forget_failure(directory: Path) -> None:
+    """A baseline that did not pass is measured again, since nothing can be scored without it."""
+    path = directory / baselines.RESULT_FILE
+    try:
+        passed = json.loads(path.read_bytes())["outcome"] == Outcome.PASSED
+    except (OSError, ValueError, LookupError, TypeError):
+        passed = not path.exists()
+    if not passed:
+        for phase in ("measure", "quality"):
+            remove_tree(directory / phase)
 
 
 def rejudge(directory: Path, tau: float | None) -> Result:
@@ -86,17 +100,13 @@ def rejudge(directory: Path, tau: float | None) -> Result:
     Raises UserError when the directory is not a finished run or its baseline is gone."""
     try:
         spec = RunSpec.model_validate_json((directory / "spec.json").read_bytes())
-        files = RunFiles(directory, spec)
     except (OSError, ValidationError) as error:
-        raise UserError(
-            f"{directory}: not a finished run ({type(error).__name__}: {str(error).splitlines()[0]})"
-        ) from None
+        raise UserError(f"{directory}: no readable spec.json ({str(error).splitlines()[0]})") from None
+    files = RunFiles(directory, spec)
     if spec.is_canonical_baseline:
         return judge(files, None, tau)
     out = directory.absolute().parents[len(spec.directory(Path()).parts) - 1]
     base = baselines.spec_of(spec, "").directory(out)
-    if not (base / "result.json").exists():
-        raise UserError(f"{directory}: its baseline is not at {base}")
     return judge(files, baselines.load(base, files.comparability), tau)
 
 
@@ -110,9 +120,9 @@ def claim(spec: RunSpec, directory: Path) -> None:
         return
     try:
         found = RunSpec.model_validate_json(path.read_bytes())
-    except ValidationError as error:
+    except (OSError, ValidationError) as error:
         raise UserError(
-            f"{path}: not a spec of this version ({error.error_count()} errors); use another --out"
+            f"{path}: not a spec of this version ({str(error).splitlines()[0]}); use another --out"
         ) from None
     if different := found.differences(spec):
         raise UserError(

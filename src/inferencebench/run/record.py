@@ -143,6 +143,7 @@ class BaselineRef(Record):
     sha256: str
     """Hash of the baseline's `measure/measured.json`."""
     directory: str
+    """Under the campaign directory."""
 
 
 class Cost(Record):

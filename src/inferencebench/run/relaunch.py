@@ -1,14 +1,16 @@
 """Relaunching a frozen submission in a fresh sandbox, lazily and as often as asked."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from inferencebench.errors import InfrastructureError
 from inferencebench.run.bench import Bench
+from inferencebench.run.freeze import NotFreezable, freeze
 from inferencebench.run.record import Launch
 from inferencebench.sandbox.contract import KillReport, Sandbox
+from inferencebench.sandbox.removal import remove_tree
 from inferencebench.serve.server import Server, start
 from inferencebench.serve.submission import server_spec
 
@@ -33,17 +35,20 @@ def relaunched(
     logs: Path,
     on_tick: Callable[[float], None] | None = None,
     on_stop: Callable[[KillReport], None] = lambda report: None,
+    *,
+    expected_sha256: str | None,
 ) -> Iterator[Relaunched]:
     """Serve a private copy of `submission` while the body runs; afterwards nothing of it is left.
 
-    `on_tick` is called while the server starts and may raise to give up; `on_stop` gets what the end left behind.
+    `on_tick` is called while the server starts and may raise to give up; `on_stop` gets what the end left behind;
+    `expected_sha256` is the hash of the frozen submission's manifest (None: whatever is there is served).
 
-    Raises ServerFailed when it does not become ready."""
+    Raises ServerFailed when it does not become ready, InfrastructureError when the copy is not what was frozen."""
     memory = bench.suite.hardware.memory_limit_gib
     scratch = bench.scratch(logs)
     try:
         copy = scratch / "submission"
-        shutil.copytree(submission, copy, symlinks=True)
+        _copy(submission, copy, int(bench.suite.limits.submission_gib * 2**30), expected_sha256)
         home = scratch / "home"
         home.mkdir()
         spec, argv = server_spec(
@@ -62,4 +67,15 @@ def relaunched(
         finally:
             on_stop(server.stop())
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        remove_tree(scratch)
+
+
+def _copy(submission: Path, copy: Path, limit_bytes: int, expected_sha256: str | None) -> None:
+    """Copy a frozen submission and hash the copy in one pass, so that what is served is what was hashed."""
+    try:
+        sha256 = freeze(submission, copy, limit_bytes).sha256
+    except NotFreezable as error:
+        raise InfrastructureError(f"{submission}: the frozen submission cannot be copied: {error}") from None
+    if expected_sha256 is not None and sha256 != expected_sha256:
+        wanted = f"its manifest says {expected_sha256}"
+        raise InfrastructureError(f"{submission}: the frozen submission has changed: its hash is {sha256}, {wanted}")

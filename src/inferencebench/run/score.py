@@ -23,7 +23,10 @@ def primary(measurement: Measurement, metric: Metric) -> float | None:
 
 
 def mean_over_launches(measured: Measured, metric: Metric) -> float | None:
-    """Mean of the primary metric over the launches; None when any launch has none."""
+    """Mean of the primary metric over the launches; None when a launch has none or the server failed: what was answered
+    before that stays in the measurement, and is no result."""
+    if measured.failure is not None:
+        return None
     values = [primary(m, metric) for m in measured.measurements]
     known = [v for v in values if v is not None]
     return float(np.mean(known)) if known and len(known) == len(values) else None

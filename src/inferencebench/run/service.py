@@ -14,7 +14,8 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, HTTPException
-from fastapi.responses import StreamingResponse
+from fastapi.responses import PlainTextResponse, StreamingResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from inferencebench.errors import InfrastructureError
 from inferencebench.files import canonical_json
@@ -23,6 +24,9 @@ from inferencebench.run.evaluate import Busy, Evaluator
 from inferencebench.suites.model import Record
 
 START_TIMEOUT_S = 20.0
+MAX_BODY_BYTES = 4096
+MAX_CONNECTIONS = 64
+SOCKET_FOLDER_PREFIX = "ib-"
 
 
 class EvaluationRequest(Record):
@@ -58,14 +62,35 @@ def application(evaluator: Evaluator) -> FastAPI:
             evaluator.reserve()
         except Busy as error:
             raise HTTPException(409, str(error)) from None
-        return StreamingResponse(_stream(evaluator, request.quick), media_type="application/x-ndjson")
+        return StreamingResponse(_lines(_begin(evaluator, request.quick)), media_type="application/x-ndjson")
 
+    app.add_middleware(SmallBodies)
     return app
 
 
-def _stream(evaluator: Evaluator, quick: bool) -> Iterator[bytes]:
-    """NDJSON lines: progress, then the result. The evaluation goes on if the client leaves."""
-    lines: queue.Queue[dict[str, Any] | None] = queue.Queue()
+class SmallBodies:
+    """Refuses requests whose body is large or of unknown length, before it is read: the agent is not trusted."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer 413."""
+        headers = dict(scope.get("headers", ()))
+        length = headers.get(b"content-length", b"0")
+        small = length.isdigit() and len(length) < 9 and int(length) <= MAX_BODY_BYTES
+        if not small or b"transfer-encoding" in headers:
+            await PlainTextResponse("the body is too large", status_code=413)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+Lines = queue.Queue[dict[str, Any] | None]
+
+
+def _begin(evaluator: Evaluator, quick: bool) -> Lines:
+    """Start the reserved evaluation in a thread that also ends the reservation: a client may leave at any time."""
+    lines: Lines = queue.Queue()
 
     def work() -> None:
         try:
@@ -75,6 +100,11 @@ def _stream(evaluator: Evaluator, quick: bool) -> Iterator[bytes]:
             lines.put(None)
 
     threading.Thread(target=work, name="evaluation", daemon=True).start()
+    return lines
+
+
+def _lines(lines: Lines) -> Iterator[bytes]:
+    """NDJSON: progress, then the result."""
     while (line := lines.get()) is not None:
         yield canonical_json(line) + b"\n"
 
@@ -84,10 +114,17 @@ def serving(evaluator: Evaluator) -> Iterator[Path]:
     """Serve while the body runs; gives the private directory that holds the socket.
 
     Raises InfrastructureError when the service does not come up."""
-    folder = Path(tempfile.mkdtemp(prefix="ib-"))
+    folder = Path(tempfile.mkdtemp(prefix=SOCKET_FOLDER_PREFIX))
     path = folder / Path(HARNESS_SOCKET).name
     server = uvicorn.Server(
-        uvicorn.Config(application(evaluator), uds=str(path), log_config=None, lifespan="off", access_log=False)
+        uvicorn.Config(
+            application(evaluator),
+            uds=str(path),
+            log_config=None,
+            lifespan="off",
+            access_log=False,
+            limit_concurrency=MAX_CONNECTIONS,
+        )
     )
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.run, name="evaluation-service", daemon=True)

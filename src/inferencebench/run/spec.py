@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import Field
 
@@ -20,10 +20,6 @@ READABLE_CHARACTERS = 48
 class Condition(Record):
     """The settings under which an agent works; an ablation changes one of them."""
 
-    prompt: Literal["default", "structured", "ledger"] = "default"
-    start: str = "empty"
-    engine_only: str | None = None
-    network: Literal["open", "mirror", "none"] = "none"
     budget_s: Annotated[float, Field(gt=0)] | None = None
     """None: the suite's budget."""
 

@@ -16,7 +16,7 @@ from inferencebench.run.bench import Bench
 from inferencebench.run.clock import Clock
 from inferencebench.run.evaluate import Evaluator
 from inferencebench.run.events import EventLog
-from inferencebench.run.freeze import SubmissionTooLarge, diff, freeze
+from inferencebench.run.freeze import NotFreezable, diff, freeze
 from inferencebench.run.machine import lease
 from inferencebench.run.measure import answered_enough, ask, graded, measure_speed
 from inferencebench.run.phases import Phase
@@ -79,9 +79,17 @@ class RunContext:
             return self._running
         self.stop_server()
         self.hold_device()
-        submission = self.directory / "freeze" / "submission"
+        frozen = self.directory / "freeze"
+        manifest = Manifest.model_validate_json((frozen / "manifest.json").read_bytes())
         self._running = self._serving.enter_context(
-            relaunched(self.bench, self.sandbox, submission, logs, on_stop=self._stopped)
+            relaunched(
+                self.bench,
+                self.sandbox,
+                frozen / "submission",
+                logs,
+                on_stop=self._stopped,
+                expected_sha256=manifest.sha256,
+            )
         )
         self.events.append("server_ready", seconds=self._running.ready_s)
         return self._running
@@ -111,6 +119,7 @@ def prepare(run: RunContext) -> Prepared:
         salt=bench.salt_sha256,
         corpus=bench.corpus.sha256,
         checkpoint=bench.checkpoint.sha256,
+        questions=bench.questions_source,
     )
     names = ("dev.jsonl", "eval.jsonl", "dev_questions.jsonl", "eval_questions.jsonl")
     paths = [phase.folder / name for name in names]
@@ -205,8 +214,8 @@ def freeze_submission(run: RunContext, session: Session) -> Manifest | ServerFai
                 write_json(record, manifest)
                 write_atomic(phase.folder / "diff.patch", diff(None, phase.folder / "submission", manifest))
                 outputs += [record, phase.folder / "diff.patch"]
-            except SubmissionTooLarge as error:
-                write_json(failed, ServerFailure(reason=f"{error} of {run.spec.suite.limits.submission_gib:g} GiB"))
+            except NotFreezable as error:
+                write_json(failed, ServerFailure(reason=str(error)))
                 outputs.append(failed)
     if failed.exists():
         return ServerFailure.model_validate_json(failed.read_bytes())
@@ -216,11 +225,12 @@ def freeze_submission(run: RunContext, session: Session) -> Manifest | ServerFai
 def measure(run: RunContext, prepared: Prepared, submission: Manifest | ServerFailure) -> Measured:
     """Relaunch the frozen submission in a fresh sandbox and measure it on the eval requests."""
     bench = run.bench
-    key = bench.comparability(prepared.eval.sha256, prepared.eval_questions.sha256)
-    phase = run.phase("measure", submission=sha256_json(submission), key=key, sandbox=run.spec.sandbox)
+    key = bench.comparability(run.spec, prepared.eval.sha256, prepared.eval_questions.sha256)
+    phase = run.phase("measure", submission=sha256_json(submission), key=key)
     record = phase.folder / "measured.json"
     if phase.stamp is None:
         run.hold_device()
+        (run.directory / "result.json").unlink(missing_ok=True)
         with phase.begin() as outputs:
             write_json(phase.folder / "comparability.json", key)
             write_json(phase.folder / "machine.json", _machine(run))
@@ -278,15 +288,18 @@ def quality(
     run: RunContext, prepared: Prepared, submission: Manifest | ServerFailure, measured: Measured
 ) -> list[Answer]:
     """Ask the eval questions once per submission and question set; scenarios of one submission share the answers."""
-    key = sha256_json(
-        [
-            sha256_json(submission),
-            prepared.eval_questions.sha256,
-            run.spec.sandbox,
-            MEASUREMENT_VERSION,
-            measured.failure is None,
-        ]
-    )
+    asked = {
+        "submission": sha256_json(submission),
+        "questions": prepared.eval_questions.sha256,
+        "checkpoint": run.bench.checkpoint.sha256,
+        "hardware": run.bench.hardware.sha256,
+        "software": run.bench.software,
+        "sandbox": run.spec.sandbox,
+        "measurement_version": MEASUREMENT_VERSION,
+        "repeat": run.spec.repeat,
+        "failed": measured.failure is not None,
+    }
+    key = sha256_json(asked)
     phase = run.phase("quality", key=key)
     record = phase.folder / "answers.jsonl"
     shared = run.bench.out / run.spec.suite.name / ".quality" / f"{key}.jsonl"
@@ -299,7 +312,8 @@ def quality(
                 run.events.append("quality_shared", key=key)
             else:
                 answers = _asked(run, prepared, phase.folder)
-                write_jsonl(shared, [a.model_dump(mode="json") for a in answers])
+                if all(answer.error is None for answer in answers):
+                    write_jsonl(shared, [a.model_dump(mode="json") for a in answers])
             write_jsonl(record, [a.model_dump(mode="json") for a in answers])
             outputs.append(record)
     return [Answer.model_validate(row) for row in read_jsonl(record)]

@@ -9,6 +9,7 @@ from inferencebench.run.bench import Bench
 from inferencebench.run.spec import RunSpec
 from inferencebench.sandbox.contract import Mount, SandboxSpec
 from inferencebench.sandbox.environment import engine_view
+from inferencebench.serve.submission import MAX_PROCESSES
 from inferencebench.workload.model import RequestSet
 
 TOOLS = ("evaluate", "timer", "test_server")
@@ -68,4 +69,5 @@ def session_spec(workspace: Path, socket_dir: Path, bench: Bench) -> SandboxSpec
         },
         cpus=bench.cores.server,
         memory_bytes=int(memory * 2**30) if memory else None,
+        max_processes=MAX_PROCESSES,
     )

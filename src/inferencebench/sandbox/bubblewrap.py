@@ -44,15 +44,30 @@ CPU_FACTS = ("/sys/devices/system/cpu", "/sys/devices/system/node")
 """Engines read the core topology here to choose their thread counts."""
 
 
+MEMORY_PLACES = {"/tmp": ("1777", 4), "/var/tmp": ("1777", 16), "/dev/shm": ("1777", 8), HOME: ("0700", 8)}
+"""Writable places in memory: their mode, and of which part of the memory they may take (4: a quarter)."""
+
+
 @functools.cache
-def _can_forbid_user_namespaces(program: str) -> bool:
-    """bubblewrap 0.8 and later can forbid further user namespaces inside."""
-    text = subprocess.run([program, "--help"], capture_output=True, text=True).stdout
-    return "--disable-userns" in text
+def knows_option(program: str, option: str) -> bool:
+    """Whether this bubblewrap has `option`: 0.7 and later bound a tmpfs by `--size`, 0.8 and later forbid further user
+    namespaces inside by `--disable-userns`."""
+    return option in subprocess.run([program, "--help"], capture_output=True, text=True).stdout.split()
+
+
+def _memory_options(memory_bytes: int | None, sized: bool) -> list[str]:
+    """Private writable places, together little more than half of the memory that the sandbox may use."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    memory = min(machine, memory_bytes or machine)
+    options: list[str] = []
+    for place, (mode, part) in MEMORY_PLACES.items():
+        size = ["--size", str(memory // part)] if sized else []
+        options += ["--perms", mode, *size, "--tmpfs", place]
+    return options
 
 
 def _system_options() -> list[str]:
-    """The base system, /proc and /dev, and private writable places.
+    """The base system, /proc and /dev.
 
     /proc is read-only because /proc/sys and /proc/sysrq-trigger obey their owner even without capabilities, and the
     sandbox of a harness that runs as root is that owner."""
@@ -70,9 +85,7 @@ def _system_options() -> list[str]:
     options += ["--dir", "/run", "--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"]
     for facts in CPU_FACTS:
         options += ["--ro-bind-try", facts, facts]
-    for place in ("/tmp", "/var/tmp"):
-        options += ["--perms", "1777", "--tmpfs", place]
-    return [*options, "--perms", "0700", "--tmpfs", HOME]
+    return options
 
 
 def _gpu_options(gpus: tuple[int, ...]) -> list[str]:
@@ -198,12 +211,15 @@ class Bubblewrap:
         options = ["--clearenv"]
         for name, value in env.items():
             options += ["--setenv", name, value]
-        options += [*_system_options(), *_gpu_options(spec.gpus), *_mount_options(spec)]
-        options += ["--remount-ro", "/", "--chdir", spec.cwd]
+        sized = knows_option(program, "--size")
+        options += [*_system_options(), *_gpu_options(spec.gpus), *_memory_options(spec.memory_bytes, sized)]
+        options += [*_mount_options(spec), "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", spec.cwd]
         affinity = checked_cpus(spec.cpus)
         limited = cgroups.limit(spec.memory_bytes, spec.max_processes)
         rlimit = None
         limits = {**limited.limits, **({"cpus": "affinity"} if affinity else {})}
+        if not sized:
+            limits["tmpfs"] = "not enforced: bubblewrap is older than 0.7"
         if limits.get("processes", "").startswith("not enforced") and rlimit_counts_per_sandbox():
             rlimit, limits["processes"] = spec.max_processes, "rlimit"
         order = Order(
@@ -225,7 +241,7 @@ def _wall(program: str) -> list[str]:
     wall = [program, "--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
     wall += ["--unshare-cgroup-try", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     wall += ["--uid", "1000", "--gid", "1000", "--hostname", "sandbox"]
-    return [*wall, "--disable-userns"] if _can_forbid_user_namespaces(program) else wall
+    return [*wall, "--disable-userns"] if knows_option(program, "--disable-userns") else wall
 
 
 def checked_cpus(cpus: tuple[int, ...] | None) -> list[int]:

@@ -7,6 +7,8 @@ import os
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWNET = 0x20000, 0x10000000, 0x40000000
 NS_GET_USERNS = 0xB701
 MS_RDONLY, MS_REMOUNT, MS_BIND = 0x1, 0x20, 0x1000
+OWN = ("/dev/pts", "/dev/shm")
+"""Mounts under /dev that are the sandbox's own file systems, not nodes of the host."""
 MOUNT_FLAGS = {"nosuid": 0x2, "noexec": 0x8, "noatime": 0x400, "nodiratime": 0x800, "relatime": 0x200000}
 
 GATE = """printf r >&3
@@ -48,7 +50,7 @@ def protect_devices(init: int) -> None:
     owner of the host's /dev/null and of the GPUs' nodes. (bubblewrap's own read-only mounts forbid devices.)"""
     with open(f"/proc/{init}/mountinfo") as file:
         rows = [line.split() for line in file]
-    nodes = {row[4]: row[5].split(",") for row in rows if row[4].startswith("/dev/") and row[4] != "/dev/pts"}
+    nodes = {row[4]: row[5].split(",") for row in rows if row[4].startswith("/dev/") and row[4] not in OWN}
     namespace = os.open(f"/proc/{init}/ns/mnt", os.O_RDONLY)
     pid = os.fork()
     if pid == 0:

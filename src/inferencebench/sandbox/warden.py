@@ -21,6 +21,7 @@ import time
 from typing import Any, NamedTuple
 
 from inferencebench.sandbox.namespaces import CLONE_NEWNET, GATE, call_libc, join, protect_devices
+from inferencebench.sandbox.removal import remove_tree
 from inferencebench.sandbox.tree import LINUX, Ended, descendants, end, namespace_members
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
@@ -53,10 +54,8 @@ class Order(NamedTuple):
 
 def remove(directories: list[str], cgroups: list[str]) -> None:
     """Remove private directories and control groups; the kernel frees a group a moment after its last process."""
-    if directories:
-        import shutil  # slow to load, and not needed at every start
     for path in directories:
-        shutil.rmtree(path, ignore_errors=True)
+        remove_tree(path)
     for path in cgroups:
         for _ in range(200):
             try:

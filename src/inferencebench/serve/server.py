@@ -10,6 +10,7 @@ from inferencebench.errors import BenchError
 from inferencebench.sandbox.contract import ForeignListenerError, KillReport, Sandbox, SandboxProcess, SandboxSpec
 from inferencebench.serve.logs import CAP_BYTES, LogPump
 from inferencebench.serve.readiness import NotAServerError, Ready, ask_models
+from inferencebench.serve.text import printable, printable_lines
 
 POLL_MIN_S, POLL_MAX_S = 0.02, 0.25
 """Time between two looks at a server that is not ready; it doubles from the first to the second."""
@@ -20,10 +21,10 @@ class ServerFailed(BenchError):
     """The submission's server is at fault: it ended, never became ready, or is not what was asked for."""
 
     def __init__(self, reason: str, log_tail: str, exit_code: int | None) -> None:
-        super().__init__(f"server: {reason}")
-        self.reason = reason
-        self.log_tail = log_tail
-        """Its last lines."""
+        self.reason = printable(reason)
+        super().__init__(f"server: {self.reason}")
+        self.log_tail = printable_lines(log_tail)
+        """Its last lines; like the reason, fit to be shown whatever the server said."""
         self.server_exit_code = exit_code
         """Exit code of the launcher; None when it had not ended by itself."""
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from inferencebench.suites.model import PROFILE_NAME, SUITE_NAME
+
 EXPECTED = {
     "int_type": "a whole number",
     "int_from_float": "a whole number",
@@ -18,6 +20,11 @@ EXPECTED = {
     "model_type": "a table",
     "model_attributes_type": "a table",
 }
+PATTERNS = {
+    SUITE_NAME: "lower-case letters, digits, '_', '-' and '.', the first a letter or digit",
+    PROFILE_NAME: "lower-case letters, digits, '_' and '-'",
+}
+TOO_DEEP = "tables or arrays are nested too deeply; a suite needs five levels"
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
@@ -43,6 +50,10 @@ def _problem(problem: Any, model: type[BaseModel]) -> str:
     message = str(problem["msg"]).removeprefix("Value error, ")
     if kind == "value_error":
         return message
+    if kind == "json_invalid":
+        return TOO_DEEP
+    if kind == "string_pattern_mismatch":
+        return f"{problem['input']!r} is wrong; give {PATTERNS[problem['ctx']['pattern']]}"
     wanted = EXPECTED.get(kind) or message.removeprefix("Input should be ")
     return f"{problem['input']!r} is wrong; give {wanted}"
 

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from inferencebench.errors import UserError
-from inferencebench.suites.explain import explain
+from inferencebench.suites.explain import TOO_DEEP, explain
 from inferencebench.suites.model import Scenario, ScenarioName, Suite
 
 BUILTIN = Path(__file__).parent / "builtin"
@@ -32,12 +32,13 @@ def load(name_or_path: str) -> Suite:
 
     Raises UserError with file, key and what would be right."""
     path = _find(name_or_path)
-    merged = _read(path, ())
     try:
         # Strict, and by way of JSON: a string is no number, but an array is a tuple and a name an enum.
-        return Suite.model_validate_json(json.dumps(merged), strict=True)
+        return Suite.model_validate_json(_json(path), strict=True)
     except ValidationError as error:
         raise UserError(f"{_shown(path)}: {explain(error, Suite)}") from None
+    except RecursionError:
+        raise UserError(f"{_shown(path)}: {TOO_DEEP}") from None
 
 
 def scenario(suite: Suite, name: str) -> Scenario:
@@ -72,6 +73,14 @@ def _suggest(name: str) -> str:
     return f"there are {', '.join(names())}; or give a path to a TOML file"
 
 
+def _json(path: Path) -> str:
+    """The file with all it extends, as JSON."""
+    try:
+        return json.dumps(_read(path, ()))
+    except TypeError:
+        raise UserError(f"{_shown(path)}: holds a date or a time, which no key of a suite takes; use quotes") from None
+
+
 def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     """The file's content on top of what it extends. `above`: the files that extend it, outermost first."""
     if path in above:
@@ -83,7 +92,7 @@ def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
         raise UserError(f"{_shown(path)}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{_shown(path)}: not UTF-8 text at byte {error.start}; TOML is UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # also the limit on digits of an integer, which tomllib lets through
         raise UserError(f"{_shown(path)}: not valid TOML: {error}") from None
     merged: dict[str, Any] = {}
     for parent in _extends(path, content.pop("extends", [])):

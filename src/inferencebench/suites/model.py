@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from inferencebench.files import sha256_json
 
 Count = Annotated[int, Field(gt=0)]
+SUITE_NAME = "^[a-z0-9][a-z0-9_.-]*$"
+PROFILE_NAME = "^[a-z0-9_-]+$"
 DataType = Literal["f32", "tf32", "bf16", "f16", "fp8", "int8", "fp4", "int4"]
 """Arithmetic types of a peak rate."""
 
@@ -44,7 +46,8 @@ class Metric(StrEnum):
 class Profile(Record):
     """One arrival process: `requests` requests offered at `rate_per_s`, at most `concurrency` in flight."""
 
-    name: str
+    name: Annotated[str, Field(pattern=PROFILE_NAME)]
+    """Part of request ids and of file names."""
     arrival: Literal["burst", "poisson", "constant"]
     requests: Annotated[int, Field(gt=0)]
     concurrency: Annotated[int, Field(gt=0)]
@@ -198,7 +201,8 @@ class Limits(Record):
 class Suite(Record):
     """A named, hashed set of scenarios on one model and one machine class."""
 
-    name: str
+    name: Annotated[str, Field(pattern=SUITE_NAME)]
+    """Names the directory of the suite's runs."""
     title: str
     description: str
     model: Model
