@@ -31,7 +31,8 @@ lint: install-dev ## Style and types
 	$(BIN)/mypy
 
 test: install-dev lint ## The whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 10 --ignore tests/e2e
+	$(BIN)/python -m pytest --durations 10 tests/e2e
 
 bench-load: install-dev ## The load client beside its peers
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -r benchmarks/requirements.txt

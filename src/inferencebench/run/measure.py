@@ -42,24 +42,20 @@ def ask(server: Server, bench: Bench, questions: Sequence[Question]) -> list[Ans
     """Ask the quality questions, greedy, and grade the answers."""
     quality = bench.suite.quality
     profile = Profile(name=QUALITY, arrival="burst", requests=len(questions), concurrency=quality.concurrency)
-    planned = tuple(
-        PlannedRequest(
+    requests = [
+        SpeedRequest(
             id=q.id,
-            body=chat_body(
-                bench.suite.model.id,
-                q.messages,
-                max_tokens=quality.max_tokens,
-                temperature=0.0,
-                seed=None,
-                force_length=False,
-            ),
-            offset_s=0.0,
-            max_tokens=quality.max_tokens,
+            profile=QUALITY,
+            messages=q.messages,
             prompt_tokens=0,
+            max_tokens=quality.max_tokens,
+            temperature=0.0,
+            seed=0,
+            offset_s=0.0,
         )
         for q in questions
-    )
-    recording = _send(server, bench, profile, planned)
+    ]
+    recording = _run(server, bench, profile, requests, force_length=False)
     return graded(questions, parse.samples(recording, bench.tokenizer.count).requests)
 
 
@@ -69,7 +65,9 @@ def graded(questions: Sequence[Question], samples: Sequence[RequestSample]) -> l
     return grade(questions, texts, {s.id: s.error or "failed" for s in samples if s.id not in texts})
 
 
-def _run(server: Server, bench: Bench, profile: Profile, requests: Sequence[SpeedRequest]) -> Recording:
+def _run(
+    server: Server, bench: Bench, profile: Profile, requests: Sequence[SpeedRequest], *, force_length: bool = True
+) -> Recording:
     planned = tuple(
         PlannedRequest(
             id=r.id,
@@ -79,7 +77,7 @@ def _run(server: Server, bench: Bench, profile: Profile, requests: Sequence[Spee
                 max_tokens=r.max_tokens,
                 temperature=r.temperature,
                 seed=r.seed,
-                force_length=True,
+                force_length=force_length,
             ),
             offset_s=r.offset_s,
             max_tokens=r.max_tokens,
@@ -87,10 +85,6 @@ def _run(server: Server, bench: Bench, profile: Profile, requests: Sequence[Spee
         )
         for r in requests
     )
-    return _send(server, bench, profile, planned)
-
-
-def _send(server: Server, bench: Bench, profile: Profile, planned: tuple[PlannedRequest, ...]) -> Recording:
     target = Target(connect=server.connect, host="server")
     plan = LoadPlan(profile, planned, request_timeout_s=bench.suite.limits.request_s, cpu=bench.cores.client[0])
     return client.run(target, plan, lambda progress: bench.reporter.load(profile.name, progress))
