@@ -1,11 +1,11 @@
 """Samples in files: `requests.parquet` and `chunks.parquet`, every field and text, so that all can be scored again."""
 
-import os
-import tempfile
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inferencebench.errors import UserError
+from inferencebench.files import write_atomic
 from inferencebench.load.model import ChunkSample, RequestSample, Samples
 
 if TYPE_CHECKING:
@@ -58,14 +58,6 @@ def _schema(fields: dict[str, Any]) -> "dict[str, pl.DataType | type[pl.DataType
 
 
 def _write(path: Path, frame: "pl.DataFrame") -> None:
-    fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(fd, "wb") as file:
-            frame.write_parquet(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer)
+    write_atomic(path, buffer.getvalue())
