@@ -27,6 +27,24 @@ def allocate(hardware: Hardware) -> Cores:
     return Cores(server, client)
 
 
+def devices(hardware: Hardware) -> tuple[int, ...]:
+    """Numbers of the GPUs a run may use: as many as the suite states, of those in `$CUDA_VISIBLE_DEVICES` if it is set.
+
+    Raises UserError when that names too few, or something else than numbers."""
+    if hardware.kind == "cpu":
+        return ()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return tuple(range(hardware.devices))
+    try:
+        numbers = tuple(int(part) for part in visible.split(",") if part.strip())
+    except ValueError:
+        raise UserError(f"CUDA_VISIBLE_DEVICES={visible}: name GPUs by number, such as 0,1") from None
+    if len(numbers) < hardware.devices:
+        raise UserError(f"CUDA_VISIBLE_DEVICES={visible}: {hardware.name} needs {hardware.devices} GPUs")
+    return numbers[: hardware.devices]
+
+
 @contextmanager
 def lease(path: Path, *, wait: bool, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
     """Hold an exclusive lock file while the body runs. The kernel releases it when the holder dies.
