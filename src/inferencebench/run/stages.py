@@ -68,7 +68,9 @@ class RunContext:
         def waiting() -> None:
             self.bench.reporter.note("waiting for another run on this machine")
 
-        self._device.enter_context(lease(cache_dir() / "leases" / "device.lock", wait=True, on_wait=waiting))
+        names = [f"device-gpu{number}.lock" for number in sorted(self.bench.gpus)] or ["device.lock"]
+        for name in names:
+            self._device.enter_context(lease(cache_dir() / "leases" / name, wait=True, on_wait=waiting))
         self._holds_device = True
 
     def serve(self, logs: Path, *, fresh: bool) -> Relaunched:

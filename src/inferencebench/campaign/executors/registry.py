@@ -1,0 +1,36 @@
+"""From an executor's name in a campaign file to the executor."""
+
+from collections.abc import Callable
+from importlib.metadata import entry_points
+
+from inferencebench.campaign.executors.contract import Executor
+from inferencebench.campaign.model import Campaign
+from inferencebench.doctor.gpu import scan_gpus
+from inferencebench.errors import UserError
+from inferencebench.run.machine import visible_devices
+
+GROUP = "inferencebench.executors"
+
+
+def local(campaign: Campaign) -> Executor:
+    """This machine: the GPUs that are visible, or CPU slots."""
+    from inferencebench.campaign.executors.local import LocalExecutor
+
+    visible = visible_devices()
+    gpus = tuple(range(len(scan_gpus().gpus))) if visible is None else visible
+    return LocalExecutor(campaign.executor.slots, gpus)
+
+
+BUILTIN: dict[str, Callable[[Campaign], Executor]] = {"local": local}
+
+
+def get(campaign: Campaign) -> Executor:
+    """The campaign's executor. Raises UserError for an unknown name or bad options."""
+    kind = campaign.executor.kind
+    if kind in BUILTIN:
+        return BUILTIN[kind](campaign)
+    declared = {entry.name: entry for entry in entry_points(group=GROUP)}
+    if kind not in declared:
+        raise UserError(f"executor.kind: {kind!r} is not known; give {', '.join(sorted({*BUILTIN, *declared}))}")
+    executor: Executor = declared[kind].load()(campaign)
+    return executor
