@@ -43,12 +43,13 @@ def run(file: FileArgument, out: OutOption = Path("runs"), json: JsonOption = Fa
     from inferencebench.campaign import plan as planning
     from inferencebench.campaign.driver import Driver
     from inferencebench.campaign.executors import registry
+    from inferencebench.campaign.journal import FOLDER
     from inferencebench.campaign.status import status
     from inferencebench.errors import MissingError
 
     campaign = model.load(file)
     the_plan = planning.plan(campaign)
-    executor = registry.get(campaign)
+    executor = registry.get(campaign, out / FOLDER)
     probe = executor.probe()
     if not probe.ok:
         raise MissingError(f"executor {executor.name}: {probe.detail}; {probe.remedy}")
@@ -82,9 +83,9 @@ def cancel(file: FileArgument, out: OutOption = Path("runs")) -> None:
     """
     from inferencebench.campaign import model
     from inferencebench.campaign.executors import registry
-    from inferencebench.campaign.journal import Journal
+    from inferencebench.campaign.journal import FOLDER, Journal
 
-    executor = registry.get(model.load(file))
+    executor = registry.get(model.load(file), out / FOLDER)
     handles = [history.handle for history in Journal(out).histories().values() if history.handle]
     executor.cancel(handles)
     stdout().print(f"{len(handles)} placements told to end", highlight=False)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from importlib.metadata import entry_points
+from pathlib import Path
 
 from inferencebench.campaign.executors.contract import Executor
 from inferencebench.campaign.model import Campaign
@@ -12,7 +13,7 @@ from inferencebench.run.machine import visible_devices
 GROUP = "inferencebench.executors"
 
 
-def local(campaign: Campaign) -> Executor:
+def local(campaign: Campaign, folder: Path) -> Executor:
     """This machine: the GPUs that are visible, or CPU slots."""
     from inferencebench.campaign.executors.local import LocalExecutor
 
@@ -21,16 +22,25 @@ def local(campaign: Campaign) -> Executor:
     return LocalExecutor(campaign.executor.slots, gpus)
 
 
-BUILTIN: dict[str, Callable[[Campaign], Executor]] = {"local": local}
+def slurm(campaign: Campaign, folder: Path) -> Executor:
+    """The cluster that `sbatch` here submits to."""
+    from inferencebench.campaign.executors.slurm import SlurmExecutor
+
+    return SlurmExecutor(campaign.executor, folder / "slurm")
 
 
-def get(campaign: Campaign) -> Executor:
-    """The campaign's executor. Raises UserError for an unknown name or bad options."""
+BUILTIN: dict[str, Callable[[Campaign, Path], Executor]] = {"local": local, "slurm": slurm}
+
+
+def get(campaign: Campaign, folder: Path) -> Executor:
+    """The campaign's executor; `folder`: the campaign's own, for scripts and orders.
+
+    Raises UserError for an unknown name or bad options."""
     kind = campaign.executor.kind
     if kind in BUILTIN:
-        return BUILTIN[kind](campaign)
+        return BUILTIN[kind](campaign, folder)
     declared = {entry.name: entry for entry in entry_points(group=GROUP)}
     if kind not in declared:
         raise UserError(f"executor.kind: {kind!r} is not known; give {', '.join(sorted({*BUILTIN, *declared}))}")
-    executor: Executor = declared[kind].load()(campaign)
+    executor: Executor = declared[kind].load()(campaign, folder)
     return executor
