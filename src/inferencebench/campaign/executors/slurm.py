@@ -1,9 +1,9 @@
 """`slurm`: job arrays by `sbatch`, one array element per run.
 
 Options of the campaign file: `partition`, `account`, `qos`, `constraint`, `gres` (default `gpu:{devices}` for GPU
-runs), `cpus`, `memory` (as in `--mem`), `setup` (lines of shell before the command, such as a module load), `extra` (further
-sbatch options), `python` (the interpreter on the nodes). CPU runs take a whole node (`--exclusive`) unless `cpus` is
-given. The job is told by SIGTERM a minute before its time limit; Slurm may requeue it after a lost node, since the same
+runs), `cpus`, `memory` (as in `--mem`), `setup` (lines of shell before the command, such as a module load), `extra`
+(further sbatch options), `python` (the interpreter on the nodes). CPU runs take a whole node (`--exclusive`) unless
+`cpus` is given. The job is told by SIGTERM a minute before its time limit; Slurm may requeue it after a lost node, since the same
 command continues a run.
 """
 
@@ -47,7 +47,7 @@ class _Job(NamedTuple):
 
 
 class SlurmExecutor:
-    """Runs on the cluster that `sbatch` here submits to. `folder`, on the shared file system, takes scripts and orders."""
+    """Runs on the cluster that `sbatch` here submits to. `folder` takes scripts and orders; all nodes must see it."""
 
     name = "slurm"
 
