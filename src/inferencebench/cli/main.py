@@ -6,7 +6,7 @@ import sys
 import typer
 
 from inferencebench import __version__
-from inferencebench.cli import baseline, campaign, demo, doctor, measure, rescore, results, run, suites
+from inferencebench.cli import baseline, campaign, demo, doctor, measure, rescore, results, run, suites, sweep
 from inferencebench.cli.common import end_on_sigterm, stderr
 from inferencebench.errors import BenchError
 
@@ -39,7 +39,7 @@ app.command("run")(run.run)
 app.command("baseline")(baseline.baseline)
 app.add_typer(campaign.app, name="campaign")
 app.command("measure")(measure.measure)
-app.command("sweep")(measure.sweep)
+app.command("sweep")(sweep.sweep)
 app.command("results")(results.results)
 app.command("rescore")(rescore.rescore)
 

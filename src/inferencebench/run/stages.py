@@ -9,6 +9,7 @@ from inferencebench.agents.contract import Agent, SolveSession
 from inferencebench.errors import InfrastructureError
 from inferencebench.files import read_jsonl, sha256_json, write_atomic, write_json, write_jsonl
 from inferencebench.gates.quality import Answer
+from inferencebench.load.metrics import client_faults
 from inferencebench.paths import cache_dir
 from inferencebench.run import workspace
 from inferencebench.run.baseline import Baseline
@@ -272,12 +273,12 @@ def _measured(run: RunContext, prepared: Prepared, submission: Manifest | Server
         launches.append(running.launch)
         measurement = measure_speed(running.server, run.bench, run.spec.the_scenario, prepared.eval.requests, logs)
         measurements.append(measurement)
-        if not measurement.valid:
+        if not answered_enough(measurement, run.spec.suite.min_success_rate):
             reason = "; ".join(measurement.invalid_reasons)
-            if answered_enough(measurement, run.spec.suite.min_success_rate):
-                raise InfrastructureError(reason)
             failure = ServerFailure(reason=reason, log_tail=running.server.log_tail(20))
             break
+        if faults := [fault for profile in measurement.profiles for fault in client_faults(profile)]:
+            raise InfrastructureError("; ".join(faults))
     return Measured(
         measurement_version=MEASUREMENT_VERSION,
         launches=tuple(launches),

@@ -3,8 +3,8 @@
 Options of the campaign file: `partition`, `account`, `qos`, `constraint`, `gres` (default `gpu:{devices}` for GPU
 runs), `cpus`, `memory` (as in `--mem`), `setup` (lines of shell before the command, such as a module load), `extra`
 (further sbatch options), `python` (the interpreter on the nodes). CPU runs take a whole node (`--exclusive`) unless
-`cpus` is given. The job is told by SIGTERM a minute before its time limit; Slurm may requeue it after a lost node, since the same
-command continues a run.
+`cpus` is given. The job is told by SIGTERM a minute before its time limit; Slurm may requeue it after a lost node,
+since the same command continues a run.
 """
 
 import math
