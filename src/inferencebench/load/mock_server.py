@@ -254,7 +254,7 @@ def _body(head: bytes, rest: bytes) -> bytes | None:
 
 
 def _joined(rest: bytes) -> bytes | None:
-    parts = []
+    parts: list[bytes] = []
     while rest:
         size, found, rest = rest.partition(b"\r\n")
         length = int(size.partition(b";")[0] or b"0", 16) if found else 0
