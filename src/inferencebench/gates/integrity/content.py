@@ -12,10 +12,10 @@ FAIL_NATS = 0.30
 REVIEW_NATS = 0.12
 GREEDY_NATS = -0.35
 """Below it the texts are likelier than drawn ones can be: the temperature was ignored, or sampling cut off hard."""
-MIN_TOKENS = 64
+MIN_TOKENS = 16
 OPENING_FAIL_NATS = 0.80
 OPENING_REVIEW_NATS = 0.40
-MIN_OPENING_TOKENS = 32
+MIN_OPENING_TOKENS = 16
 WRONG_SHARE = 0.70
 MIN_WRONG = 15
 SAME_TEXT_CHARACTERS = 40
