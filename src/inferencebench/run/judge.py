@@ -16,7 +16,7 @@ from inferencebench.gates.quality import Answer, QualityResult, verdict
 from inferencebench.load.model import RequestSample, Samples
 from inferencebench.load.store import read_samples
 from inferencebench.run import baseline as baselines
-from inferencebench.run import score
+from inferencebench.run import decisions, score
 from inferencebench.run.baseline import Baseline
 from inferencebench.run.events import EventLog
 from inferencebench.run.outcome import Evidence, decide
@@ -97,7 +97,8 @@ def judge(run: RunFiles, baseline: Baseline | None, tau: float | None = None) ->
     quality = _quality(run, baseline, tau)
     reference = [launch.requests for launch in (_samples(baseline.directory) if baseline else samples)]
     integrity = _integrity(run, samples, [r for launch in reference for r in launch])
-    decision = decide(Evidence(None, measured.failure, integrity, quality))
+    recorded = decisions.current(run.directory, integrity, run.manifest.sha256 if run.manifest else "")
+    decision = decide(Evidence(None, measured.failure, integrity, quality, recorded))
     value = score.mean_over_launches(measured, metric)
     valid = measured.failure is None
     replicates = score.bootstrap([launch.requests for launch in samples], metric, stream=0) if valid else None
@@ -127,6 +128,7 @@ def judge(run: RunFiles, baseline: Baseline | None, tau: float | None = None) ->
         measurement=measured,
         quality=quality,
         integrity=integrity,
+        decision=recorded,
         best_seen=_best_seen(run),
         baseline=baseline.ref if baseline else None,
         cost=_cost(run),
