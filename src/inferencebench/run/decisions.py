@@ -14,9 +14,11 @@ from pydantic import ValidationError
 from inferencebench.errors import UserError
 from inferencebench.files import canonical_json, read_jsonl, sha256_json
 from inferencebench.gates.integrity.model import IntegrityResult
+from inferencebench.serve.text import printable
 from inferencebench.suites.model import Record
 
 FILE = "decisions.jsonl"
+MAX_CHARACTERS = 2000
 
 
 class RecordedDecision(Record):
@@ -40,7 +42,7 @@ def record(directory: Path, by: str, verdict: Literal["pass", "fail"], reason: s
     """Append a decision to the run directory's log.
 
     Raises UserError without a reason or a name: a decision has to be answered for."""
-    by, reason = " ".join(by.split()), " ".join(reason.split())
+    by, reason = (printable(" ".join(text.split()), MAX_CHARACTERS) for text in (by, reason))
     if not by or not reason:
         raise UserError(f"{directory}: a decision needs --reason, and --by where the user has no name")
     now = datetime.now(UTC).isoformat(timespec="seconds")

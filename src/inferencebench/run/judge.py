@@ -11,6 +11,7 @@ from inferencebench.files import read_jsonl, write_json
 from inferencebench.gates.integrity import run_checks
 from inferencebench.gates.integrity.model import Evidence as IntegrityEvidence
 from inferencebench.gates.integrity.model import IntegrityResult
+from inferencebench.gates.integrity.registry import missing_required
 from inferencebench.gates.integrity.tokens import calibrate_band
 from inferencebench.gates.quality import Answer, QualityResult, verdict
 from inferencebench.load.model import RequestSample, Samples
@@ -98,7 +99,8 @@ def judge(run: RunFiles, baseline: Baseline | None, tau: float | None = None) ->
     reference = [launch.requests for launch in (_samples(baseline.directory) if baseline else samples)]
     integrity = _integrity(run, samples, [r for launch in reference for r in launch])
     recorded = decisions.current(run.directory, integrity, run.manifest.sha256 if run.manifest else "")
-    decision = decide(Evidence(None, measured.failure, integrity, quality, recorded))
+    missing = missing_required(integrity) if integrity else ()
+    decision = decide(Evidence(None, measured.failure, integrity, quality, recorded, missing))
     value = score.mean_over_launches(measured, metric)
     valid = measured.failure is None
     replicates = score.bootstrap([launch.requests for launch in samples], metric, stream=0) if valid else None

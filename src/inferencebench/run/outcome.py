@@ -20,6 +20,8 @@ class Evidence:
     quality: QualityResult | None
     decision: RecordedDecision | None = None
     """On this very evidence. It settles a review; it never clears a failed check."""
+    missing: tuple[str, ...] = ()
+    """Required checks that found nothing to look at: nobody can vouch for what was not checked."""
 
 
 class Decision(NamedTuple):
@@ -61,6 +63,8 @@ def _quality(e: Evidence) -> str | None:
 
 def _review(e: Evidence) -> str | None:
     open_question = _named(e, Verdict.REVIEW)
+    if open_question is not None and e.missing:
+        return f"required checks without evidence, which no decision replaces: {', '.join(e.missing)}"
     return None if e.decision and e.decision.verdict == "pass" else open_question
 
 
