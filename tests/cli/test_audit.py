@@ -9,121 +9,20 @@ from click.testing import Result as CliResult
 from typer.testing import CliRunner
 
 from inferencebench.cli.main import app
-from inferencebench.doctor.hardware import HardwareFingerprint
 from inferencebench.errors import UserError
-from inferencebench.files import read_jsonl, sha256_json, write_json, write_jsonl
+from inferencebench.files import read_jsonl, write_jsonl
 from inferencebench.gates.integrity import registry
 from inferencebench.gates.integrity.processes import Survivors
 from inferencebench.gates.integrity.texts import SamplesComplete
 from inferencebench.gates.integrity.tokens import ForcedLength
-from inferencebench.gates.quality import Answer
-from inferencebench.load.metrics import by_profile, measurement
-from inferencebench.load.model import RequestSample, Samples
+from inferencebench.load.model import Samples
 from inferencebench.load.store import write_samples
 from inferencebench.run import decisions
 from inferencebench.run.judge import write_result
-from inferencebench.run.phases import Stamp
 from inferencebench.run.pipeline import rejudge
-from inferencebench.run.record import Launch, Machine, Measured, Outcome, Session
-from inferencebench.run.spec import BASELINE_AGENT, Condition, RunSpec
-from inferencebench.suites.load import load
-from inferencebench.workload.model import Message, Question, SpeedRequest
-from inferencebench.workload.records import write_records
-
-ASK = (Message(role="user", content="Count."),)
-TOKENS = 12
-
-
-def sample(number: int, *, finish_reason: str | None) -> RequestSample:
-    """An answer of 12 tokens, 50 ms each."""
-    return RequestSample(
-        id=f"burst/{number:04d}",
-        profile="burst",
-        ok=True,
-        error=None,
-        status=200,
-        scheduled_s=0.0,
-        sent_s=float(number),
-        first_s=number + 0.5,
-        end_s=number + 0.5 + 0.05 * (TOKENS - 1),
-        prompt_tokens=100,
-        max_tokens=TOKENS,
-        usage_prompt_tokens=100,
-        usage_completion_tokens=TOKENS,
-        cached_tokens=None,
-        output_tokens=TOKENS,
-        first_chunk_tokens=1,
-        finish_reason=finish_reason,
-        text=f"word {number} " * 4,
-        chunks=TOKENS,
-        counted_tokens=TOKENS,
-    )
-
-
-def stored_run(out: Path, agent: str, *, finish_reason: str | None = "length", tokens: int = TOKENS) -> Path:
-    """A whole run directory with samples. A missing finish reason asks for a review; too few tokens fail."""
-    suite = load("laptop-mini")
-    spec = RunSpec.create(
-        suite,
-        scenario="balanced",
-        agent=agent,
-        agent_sha256=sha256_json(agent),
-        condition=Condition(),
-        seed_pair=suite.seed_pairs[0],
-        sandbox="bubblewrap",
-    )
-    folder = spec.directory(out)
-    write_json(folder / "spec.json", spec)
-    hardware = HardwareFingerprint(cpu_model="any", cores=2, memory_gib=8, kernel="6", architecture="x86_64", gpus=())
-    machine = Machine(
-        hardware=hardware,
-        peaks=None,
-        server_cpus=(0,),
-        client_cpus=(1,),
-        software={},
-        checkpoint_sha256="",
-        salt_sha256="",
-        sandbox_verified=True,
-    )
-    write_json(folder / "measure" / "machine.json", machine)
-    samples = [sample(i, finish_reason=finish_reason) for i in range(4)]
-    samples = [s.model_copy(update={"usage_completion_tokens": tokens}) for s in samples]
-    recorded = Samples(samples, [])
-    write_samples(folder / "measure" / "launch-0", recorded)
-    measured = Measured(
-        measurement_version=1,
-        launches=(Launch(ready_s=1.0, limits={}),),
-        measurements=(measurement(by_profile(recorded), 0.98),),
-    )
-    write_json(folder / "measure" / "measured.json", measured)
-    write_json(folder / "measure" / "comparability.json", {})
-    write_json(
-        folder / "solve" / "session.json",
-        Session(agent=agent, ended="finished", exit_code=0, seconds=1.0, survivors=()),
-    )
-    requests = [
-        SpeedRequest(
-            id=s.id,
-            profile="burst",
-            messages=ASK,
-            prompt_tokens=100,
-            max_tokens=TOKENS,
-            temperature=0.4,
-            seed=1,
-            offset_s=0,
-        )
-        for s in samples
-    ]
-    write_records(folder / "prepare" / "eval.jsonl", requests)
-    write_records(folder / "prepare" / "eval_questions.jsonl", [Question(id="q", messages=ASK, gold="x")])
-    answer = Answer(question_id="q", text="x", error=None, parsed="x", correct=True)
-    write_jsonl(folder / "quality" / "answers.jsonl", [answer.model_dump(mode="json")])
-    (folder / "events.jsonl").write_text('{"event": "server_stopped", "survivors": []}\n')
-    for phase in ("prepare", "solve", "freeze", "measure", "quality"):
-        write_json(folder / phase / "phase.json", Stamp(phase=phase, inputs_sha256="", outputs={}, seconds=1.0))
-    (folder / "freeze" / "diff.patch").write_text("+++ submission/start_server.sh\n")
-    write_result(folder, rejudge(folder, None))
-    return folder
+from inferencebench.run.record import Outcome
+from inferencebench.run.spec import BASELINE_AGENT
+from tests.run.stored import sample, stored_run
 
 
 @pytest.fixture(autouse=True)
