@@ -5,6 +5,7 @@ import shutil
 import time
 
 from inferencebench.agents.contract import Ended, SolveSession
+from inferencebench.errors import MissingError
 from inferencebench.files import write_atomic
 from inferencebench.paths import SUBMISSION
 from inferencebench.redteam.model import Fixture, Material, load
@@ -27,7 +28,11 @@ class ZooAgent:
         return self._fixture.sha256
 
     def solve(self, session: SolveSession) -> Ended:
-        """Leave the submission."""
+        """Leave the submission.
+
+        Raises MissingError without a real wall: some fixtures attack what is around them."""
+        if not session.sandbox.verified:
+            raise MissingError(f"{self.name}: only run behind a verified sandbox; see `inferencebench doctor`")
         submission = session.workspace / "submission"
         for name, path in self._fixture.files.items():
             target = submission / name
