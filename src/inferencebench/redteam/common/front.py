@@ -87,9 +87,11 @@ class Reply:
         """One content chunk."""
         self._event({"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]})
 
-    def end(self, finish: str, prompt_tokens: int, completion_tokens: int) -> None:
-        """Finish reason and usage."""
+    def end(self, finish: str, prompt_tokens: int | None = None, completion_tokens: int = 0) -> None:
+        """Finish reason and usage; without `prompt_tokens` no usage is reported."""
         self._event({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
+        if prompt_tokens is None:
+            return
         counts = {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens}
         self._event({"choices": [], "usage": {**counts, "total_tokens": prompt_tokens + completion_tokens}})
 
