@@ -119,7 +119,7 @@ def stored_run(
     answer = Answer(question_id="q", text="x", error=None, parsed="x", correct=True)
     write_jsonl(folder / "quality" / "answers.jsonl", [] if failure else [answer.model_dump(mode="json")])
     (folder / "events.jsonl").write_text('{"event": "server_stopped", "survivors": []}\n')
-    for phase in ("prepare", "solve", "freeze", "measure", "quality"):
+    for phase in ("prepare", "solve", "freeze", "measure", "quality", "likelihood"):
         write_json(folder / phase / "phase.json", Stamp(phase=phase, inputs_sha256="", outputs={}, seconds=1.0))
     (folder / "freeze" / "diff.patch").write_text("+++ submission/start_server.sh\n")
     write_result(folder, rejudge(folder, None))

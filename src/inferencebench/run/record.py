@@ -153,6 +153,8 @@ class Cost(Record):
     solve_s: float
     measure_s: float
     quality_s: float
+    audit_s: float = 0.0
+    """Reading the timed texts under the reference model."""
     total_s: float
     api_usd: float | None = None
 

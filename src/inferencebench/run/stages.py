@@ -238,7 +238,7 @@ def measure(run: RunContext, prepared: Prepared, submission: Manifest | ServerFa
             write_json(phase.folder / "comparability.json", key)
             write_json(phase.folder / "machine.json", _machine(run))
             write_json(record, _measured(run, prepared, submission, phase.folder))
-            samples = phase.folder.glob("launch-*/*.parquet")
+            samples = phase.folder.glob("launch-*/**/*.parquet")
             outputs += [record, phase.folder / "comparability.json", phase.folder / "machine.json", *samples]
     return Measured.model_validate_json(record.read_bytes())
 

@@ -3,9 +3,12 @@
 from importlib.metadata import entry_points
 
 from inferencebench.errors import UserError
+from inferencebench.gates.integrity.content import Margins, OpeningMargins, RepeatUnique, WrongAnswers
 from inferencebench.gates.integrity.model import Check, CheckResult, Evidence, IntegrityResult, Verdict
 from inferencebench.gates.integrity.physical import LatencyFloor, RequestRateCeiling, TpotFloor, TtftFloor
 from inferencebench.gates.integrity.processes import Survivors
+from inferencebench.gates.integrity.static.check import StaticRules
+from inferencebench.gates.integrity.streams import FirstGap, FirstToken, HoldThenFlush, TtftSlope
 from inferencebench.gates.integrity.texts import CannedText, SamplesComplete
 from inferencebench.gates.integrity.tokens import ForcedLength, PromptAudit, TokenAudit
 
@@ -22,6 +25,15 @@ BUILTIN: tuple[Check, ...] = (
     SamplesComplete(),
     CannedText(),
     Survivors(),
+    TtftSlope(),
+    FirstGap(),
+    FirstToken(),
+    HoldThenFlush(),
+    Margins(),
+    OpeningMargins(),
+    WrongAnswers(),
+    RepeatUnique(),
+    StaticRules(),
 )
 
 
