@@ -102,12 +102,12 @@ class Reply:
 
     def relay(self, pieces: Iterator[Piece]) -> None:
         """Pass an engine's answer on unchanged."""
-        finish, usage = "stop", {"prompt_tokens": 0, "completion_tokens": 0}
+        finish, usage = "stop", dict[str, int]()
         for piece in pieces:
             if piece.text:
                 self.text(piece.text)
             finish, usage = piece.finish or finish, piece.usage or usage
-        self.end(finish, usage["prompt_tokens"], usage["completion_tokens"])
+        self.end(finish, usage.get("prompt_tokens"), usage.get("completion_tokens", 0))
 
 
 def run(answer: Callable[[Body, Reply], None], *engines: Engine) -> None:
