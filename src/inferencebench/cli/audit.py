@@ -34,7 +34,6 @@ def audit(
     out: Annotated[Path, typer.Option("--out", "-o", help="Where the zoo's runs go.")] = ZOO_OUT,
     sandbox: SandboxOption = "auto",
     model_source: ModelOption = None,
-    calibrate: Annotated[str | None, typer.Option("--calibrate", help="Derive this suite's thresholds.")] = None,
     sample: Annotated[int | None, typer.Option("--sample", help="Draw a human audit of so many runs.")] = None,
     blind: Annotated[bool, typer.Option("--blind", help="The sheet hides verdict, score and agent.")] = False,
     sheet: Annotated[Path, typer.Option("--sheet", help="The sheet to write, or with --labels to read.")] = Path(
@@ -53,7 +52,6 @@ def audit(
     folders = targets or []
     modes = {
         "--zoo": zoo is not None,
-        "--calibrate": calibrate is not None,
         "--queue": queue,
         "--sample": sample is not None,
         "--labels": labels,
@@ -63,8 +61,6 @@ def audit(
         raise UserError(f"{' and '.join(named)}: one at a time")
     if zoo is not None:
         _zoo(zoo, only or [], out, sandbox, model_source, reduced=reduced, json=json)
-    elif calibrate is not None:
-        _calibrate(calibrate)
     elif queue:
         _queue(_some(folders, "--queue"), json=json)
     elif sample is not None:
@@ -79,7 +75,7 @@ def audit(
 
 def _one(folders: list[Path]) -> Path:
     if len(folders) != 1:
-        raise UserError("audit: name one run directory, or --zoo SUITE, --queue DIR, --sample N DIR, --calibrate SUITE")
+        raise UserError("audit: name one run directory, or --zoo SUITE, --queue DIR or --sample N DIR")
     return folders[0]
 
 
@@ -118,10 +114,6 @@ def _zoo(
     if report.problems:
         notes(report.problems)
         raise typer.Exit(EXIT_GATE_MISSED)
-
-
-def _calibrate(name: str) -> None:
-    raise UserError(f"--calibrate {name}: not available")
 
 
 def _queue(folders: list[Path], *, json: bool) -> None:
