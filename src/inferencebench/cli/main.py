@@ -6,7 +6,7 @@ import sys
 import typer
 
 from inferencebench import __version__
-from inferencebench.cli import baseline, campaign, demo, doctor, measure, rescore, results, run, suites, sweep
+from inferencebench.cli import audit, baseline, campaign, demo, doctor, measure, rescore, results, run, suites, sweep
 from inferencebench.cli.common import end_on_sigterm, stderr
 from inferencebench.errors import BenchError
 
@@ -42,6 +42,7 @@ app.command("measure")(measure.measure)
 app.command("sweep")(sweep.sweep)
 app.command("results")(results.results)
 app.command("rescore")(rescore.rescore)
+app.command("audit")(audit.audit)
 
 
 def _version(shown: bool) -> None:

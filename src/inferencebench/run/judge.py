@@ -11,6 +11,7 @@ from inferencebench.files import read_jsonl, write_json
 from inferencebench.gates.integrity import run_checks
 from inferencebench.gates.integrity.model import Evidence as IntegrityEvidence
 from inferencebench.gates.integrity.model import IntegrityResult
+from inferencebench.gates.integrity.registry import missing_required
 from inferencebench.gates.integrity.static.model import Finding
 from inferencebench.gates.integrity.static.scan import scan
 from inferencebench.gates.integrity.tokens import calibrate_band
@@ -18,7 +19,7 @@ from inferencebench.gates.quality import Answer, QualityResult, verdict
 from inferencebench.load.model import RequestSample, Samples
 from inferencebench.load.store import read_samples
 from inferencebench.run import baseline as baselines
-from inferencebench.run import listen, score
+from inferencebench.run import decisions, listen, score
 from inferencebench.run.baseline import Baseline
 from inferencebench.run.events import EventLog
 from inferencebench.run.measure import PROBES
@@ -105,7 +106,9 @@ def judge(run: RunFiles, baseline: Baseline | None, tau: float | None = None) ->
     quality = _quality(run, baseline, tau)
     reference = [launch.requests for launch in (_samples(baseline.directory) if baseline else samples)]
     integrity = _integrity(run, samples, [r for launch in reference for r in launch], baseline)
-    decision = decide(Evidence(None, measured.failure, integrity, quality))
+    recorded = decisions.current(run.directory, integrity, run.manifest.sha256 if run.manifest else "")
+    missing = missing_required(integrity) if integrity else ()
+    decision = decide(Evidence(None, measured.failure, integrity, quality, recorded, missing))
     value = score.mean_over_launches(measured, metric)
     valid = measured.failure is None
     replicates = score.bootstrap([launch.requests for launch in samples], metric, stream=0) if valid else None
@@ -135,6 +138,7 @@ def judge(run: RunFiles, baseline: Baseline | None, tau: float | None = None) ->
         measurement=measured,
         quality=quality,
         integrity=integrity,
+        decision=recorded,
         best_seen=_best_seen(run),
         baseline=baseline.ref if baseline else None,
         cost=_cost(run),

@@ -68,6 +68,12 @@ def overall(selected: tuple[Check, ...], results: tuple[CheckResult, ...]) -> Ve
     return Verdict.REVIEW if unseen or Verdict.REVIEW in verdicts else Verdict.PASS
 
 
+def missing_required(result: IntegrityResult) -> tuple[str, ...]:
+    """The required checks that found nothing to look at."""
+    required = {check.name for check in checks() if check.required}
+    return tuple(c.name for c in result.checks if c.verdict is Verdict.NOT_APPLICABLE and c.name in required)
+
+
 def _run(check: Check, evidence: Evidence) -> CheckResult:
     try:
         return check.run(evidence)
