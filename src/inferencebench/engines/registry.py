@@ -6,7 +6,7 @@ that is an `Engine`.
 
 from importlib.metadata import EntryPoint, entry_points
 
-from inferencebench.engines import llamacpp, pytorch, sglang, tgi, vllm
+from inferencebench.engines import llamacpp, pytorch, sglang, tgi, transformers, vllm
 from inferencebench.engines.contract import Engine
 from inferencebench.errors import UserError
 
@@ -18,6 +18,7 @@ _OURS: dict[str, Engine] = {
     "vllm": vllm.ENGINE,
     "sglang": sglang.ENGINE,
     "tgi": tgi.ENGINE,
+    "transformers": transformers.ENGINE,
 }
 
 
