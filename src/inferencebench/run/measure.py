@@ -93,6 +93,7 @@ def _run(
                 temperature=r.temperature,
                 seed=r.seed,
                 force_length=force_length,
+                whole=True,
             ),
             offset_s=r.offset_s,
             max_tokens=r.max_tokens,

@@ -9,7 +9,7 @@ whatever the stream of the long ones claims. It is no sample of any metric (the 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from inferencebench.suites.model import Profile, Scenario
+from inferencebench.suites.model import Metric, Profile, Scenario
 from inferencebench.workload.draws import Draws
 from inferencebench.workload.model import SpeedRequest
 
@@ -45,7 +45,7 @@ def probes(scenario: Scenario, draws: Draws) -> list[Probe]:
         Probe("repeat", f"{profile.name}/r{number:03d}", profile.name, source, None)
         for number, source in enumerate(_sources(profile, draws))
     ]
-    if len(scenario.profiles) == 1:
+    if scenario.metric in (Metric.TPOT, Metric.BALANCED):
         tokens = max(MIN_SHORT_TOKENS, scenario.output_tokens // SHORT_SHARE)
         count = max(SHORT, min(MAX_SHORT, round(REPEAT_SHARE * profile.requests)))
         if tokens * 2 <= scenario.output_tokens:

@@ -10,8 +10,8 @@ from inferencebench.load.model import RequestSample
 FAIL_NATS = 0.30
 """Mean deficit per token beyond which no legitimate quantization lies: see docs/integrity.md for the measured zoo."""
 REVIEW_NATS = 0.12
-GREEDY_NATS = -0.35
-"""Below it the texts are likelier than drawn ones can be: the temperature was ignored, or sampling cut off hard."""
+GREEDY_FAIL_NATS, GREEDY_REVIEW_NATS = -0.45, -0.20
+"""Below them texts are likelier than drawn ones: the temperature was ignored, or the distribution was cut."""
 MIN_TOKENS = 16
 OPENING_FAIL_NATS = 0.80
 OPENING_REVIEW_NATS = 0.40
@@ -29,13 +29,13 @@ class Margins:
     name = "margins"
     required = False
     threshold = (
-        f"deficit per token beyond the baseline's, less {CONFIDENCE_SE:g} standard errors: fail above {FAIL_NATS} "
-        f"nats, review above {REVIEW_NATS}; review if surely below {GREEDY_NATS}"
+        f"deficit per token beyond the baseline's, by {CONFIDENCE_SE:g} standard errors: fail above {FAIL_NATS} nats "
+        f"or below {GREEDY_FAIL_NATS}, review above {REVIEW_NATS} or below {GREEDY_REVIEW_NATS}"
     )
 
     def run(self, evidence: Evidence) -> CheckResult:
         """Judge the mean over all scored tokens."""
-        return _likely(self, evidence, "whole", MIN_TOKENS, FAIL_NATS, REVIEW_NATS, GREEDY_NATS)
+        return _likely(self, evidence, "whole", MIN_TOKENS, FAIL_NATS, REVIEW_NATS)
 
 
 class OpeningMargins:
@@ -50,7 +50,7 @@ class OpeningMargins:
 
     def run(self, evidence: Evidence) -> CheckResult:
         """Judge the mean over the openings."""
-        return _likely(self, evidence, "opening", MIN_OPENING_TOKENS, OPENING_FAIL_NATS, OPENING_REVIEW_NATS, None)
+        return _likely(self, evidence, "opening", MIN_OPENING_TOKENS, OPENING_FAIL_NATS, OPENING_REVIEW_NATS)
 
 
 def _likely(
@@ -60,7 +60,6 @@ def _likely(
     least: int,
     fail: float,
     review: float,
-    greedy: float | None,
 ) -> CheckResult:
     if evidence.suite.model.source.kind == "random":
         return absent(check.name, check.threshold, "texts of random weights do not survive re-tokenization")
@@ -71,7 +70,7 @@ def _likely(
     found = effect(ours, theirs)
     if found is None or found.tokens < least:
         return absent(check.name, check.threshold, f"fewer than {least} tokens to score")
-    verdict, reason = _verdict(found, fail, review, greedy)
+    verdict, reason = _verdict(found, fail, review, greedy=part == "whole")
     numbers = {"deficit_nats": found.nats, "standard_error_nats": found.se, "top1_share": found.top1_share}
     numbers["tokens"] = float(found.tokens)
     return CheckResult(
@@ -84,15 +83,17 @@ def _likely(
     )
 
 
-def _verdict(found: Effect, fail: float, review: float, greedy: float | None) -> tuple[Verdict, str]:
+def _verdict(found: Effect, fail: float, review: float, *, greedy: bool) -> tuple[Verdict, str]:
     shown = f"{found.nats:+.3f} ± {found.se:.3f} nats a token against the baseline's texts"
     surely = found.nats - CONFIDENCE_SE * found.se
     if surely > fail:
         return Verdict.FAIL, f"not the base model's words: {shown}"
     if surely > review:
         return Verdict.REVIEW, f"less likely than the base model's words: {shown}"
-    if greedy is not None and found.nats + CONFIDENCE_SE * found.se < greedy:
-        return Verdict.REVIEW, f"likelier than words drawn at the temperature: {shown}"
+    at_most = found.nats + CONFIDENCE_SE * found.se
+    if greedy and at_most < GREEDY_REVIEW_NATS:
+        verdict = Verdict.FAIL if at_most < GREEDY_FAIL_NATS else Verdict.REVIEW
+        return verdict, f"likelier than words drawn at the temperature: {shown}"
     return Verdict.PASS, shown
 
 
