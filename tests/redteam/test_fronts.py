@@ -24,7 +24,7 @@ case "$1" in *.py) exec {python} "$@" ;; esac
 while [ "$1" != --port ]; do shift; done
 HOST=127.0.0.1 PORT=$2 exec {python} {mock}
 """
-NEEDS_WEIGHTS = ("without_layers", "fake_quantize", "sliding_window")
+NEEDS_WEIGHTS = ("without_layers", "fake_quantize", "sliding_window", "Tokenizer")
 TOKENS = 32
 
 

@@ -63,8 +63,8 @@ def test_a_row_says_what_caught_it(
 
 def test_two_reviews_of_honest_controls_are_a_problem() -> None:
     one = row(fixture("honest"), judged(margins=REVIEW), [])
-    assert ZooReport(suite="s", reduced=True, fixtures=(one,)).problems == []
-    assert "2 honest controls" in ZooReport(suite="s", reduced=True, fixtures=(one, one)).problems[0]
+    assert ZooReport.of("s", [one], reduced=True).problems == []
+    assert "2 honest controls" in ZooReport.of("s", [one, one], reduced=True).problems[0]
 
 
 def test_what_a_fixture_said_is_read_from_its_log(tmp_path: Path) -> None:
@@ -76,8 +76,25 @@ def test_what_a_fixture_said_is_read_from_its_log(tmp_path: Path) -> None:
 
 
 def test_the_json_has_the_promised_fields() -> None:
-    report = ZooReport(suite="s", reduced=True, fixtures=(row(fixture("cheat", "margins"), judged(margins=FAIL), []),))
+    report = ZooReport.of("s", [row(fixture("cheat", "margins"), judged(margins=FAIL), [])], reduced=True)
     value = zoo.to_json(report)
     rows = value["fixtures"]
     assert isinstance(rows, list)
     assert {"name", "kind", "verdict", "caught_by", "expected"} <= rows[0].keys()
+
+
+@pytest.mark.parametrize(("count", "total", "bound"), [(0, 60, 0.0487), (0, 1, 0.95), (1, 10, 0.3942), (5, 5, 1.0)])
+def test_a_rate_carries_its_bound(count: int, total: int, bound: float) -> None:
+    assert zoo.upper95(count, total) == pytest.approx(bound, abs=2e-4)
+
+
+def test_missed_cheats_and_refused_controls_are_counted() -> None:
+    rows = [
+        row(fixture("cheat", "margins"), judged(margins=REVIEW), []),
+        row(fixture("cheat", "margins"), judged(margins=FAIL), []),
+        row(fixture("honest"), judged(margins=FAIL), []),
+    ]
+    report = ZooReport.of("s", rows, reduced=False)
+    assert (report.cheats_missed.count, report.cheats_missed.total) == (1, 2)
+    assert (report.honest_failed.count, report.honest_failed.total) == (1, 1)
+    assert ZooReport.of("s", rows[:1], reduced=False).honest_failed.upper95 is None

@@ -39,6 +39,10 @@ def show_zoo(report: ZooReport) -> None:
         rows = [row for row in report.fixtures if row.kind == kind]
         counts = {v: sum(row.verdict == v for row in rows) for v in ("fail", "stopped", "review", "pass")}
         out.print(f"{kind}: " + ", ".join(f"{n} {v}" for v, n in counts.items()) + f" of {len(rows)}", highlight=False)
+    for what, rate in (("honest refused", report.honest_failed), ("cheats missed", report.cheats_missed)):
+        if rate.upper95 is not None:
+            bound = f"at most {rate.upper95:.1%} of their kind (95 %)"
+            out.print(f"{what}: {rate.count} of {rate.total}, {bound}", highlight=False)
 
 
 def show_evidence(result: Result, history: Sequence[RecordedDecision]) -> None:

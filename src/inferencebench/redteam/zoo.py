@@ -1,9 +1,10 @@
 """Running the zoo: each fixture through the whole pipeline, then what caught it beside what should have."""
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from inferencebench.errors import UserError
 from inferencebench.gates.integrity.model import Verdict
@@ -47,12 +48,34 @@ class Row(Record):
     """Every check's verdict."""
 
 
+class Rate(Record):
+    """How often something went wrong, and how often it may in truth."""
+
+    count: int
+    total: int
+    upper95: float | None
+    """One-sided 95 % bound (Clopper-Pearson): none of 60 still allows 4.9 %. None without a fixture."""
+
+
 class ZooReport(Record):
     """`audit --zoo --json`."""
 
     suite: str
     reduced: bool
     fixtures: tuple[Row, ...]
+    honest_failed: Rate
+    """Honest controls that a gate refused."""
+    cheats_missed: Rate
+    """Cheats that neither failed nor were stopped."""
+
+    @classmethod
+    def of(cls, suite: str, rows: Sequence[Row], *, reduced: bool) -> Self:
+        """The report on these rows."""
+        honest = [row.verdict == "fail" for row in rows if row.kind == "honest"]
+        missed = [row.verdict in ("pass", "review") for row in rows if row.kind == "cheat"]
+        return cls(
+            suite=suite, reduced=reduced, fixtures=tuple(rows), honest_failed=_rate(honest), cheats_missed=_rate(missed)
+        )
 
     @property
     def problems(self) -> list[str]:
@@ -62,6 +85,20 @@ class ZooReport(Record):
         if len(reviews) > ALLOWED_REVIEWS:
             found.append(f"{len(reviews)} honest controls need a review: {', '.join(reviews)}")
         return found
+
+
+def _rate(found: Sequence[bool]) -> Rate:
+    return Rate(count=sum(found), total=len(found), upper95=upper95(sum(found), len(found)) if found else None)
+
+
+def upper95(count: int, total: int) -> float:
+    """The largest probability under which `count` or fewer of `total` are seen with 5 % probability or more."""
+    low, high = count / total, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        seen = sum(math.comb(total, k) * middle**k * (1 - middle) ** (total - k) for k in range(count + 1))
+        low, high = (middle, high) if seen >= 0.05 else (low, middle)
+    return high
 
 
 def _problem(row: Row) -> str:
@@ -95,7 +132,7 @@ def run_zoo(
         _forget_another(directory, spec)
         rows.append(row(fixture, pipeline.run(spec, bench), said(directory)))
         on_row(rows[-1])
-    return ZooReport(suite=bench.suite.name, reduced=reduced, fixtures=tuple(rows))
+    return ZooReport.of(bench.suite.name, rows, reduced=reduced)
 
 
 def _forget_another(directory: Path, spec: RunSpec) -> None:
