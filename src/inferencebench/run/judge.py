@@ -74,6 +74,12 @@ class RunFiles:
         folders = sorted((self.directory / "measure").glob(f"launch-*/{PROBES}"))
         return [_reading(folder, read_samples) for folder in folders if (folder / "requests.parquet").exists()]
 
+    def names(self) -> tuple[str, ...] | None:
+        """Host names that the measured servers asked for; None when nobody listened."""
+        ends = [e for e in EventLog(self.directory / "events.jsonl").read() if e.get("event") == "server_stopped"]
+        heard = [end["names"] for end in ends if end.get("names") is not None]
+        return tuple(dict.fromkeys(str(name) for names in heard for name in names)) if heard else None
+
     def survivors(self) -> tuple[int, ...] | None:
         """Processes that outlived the end of the session or of a server; None when no server's end was seen."""
         ends = [e for e in EventLog(self.directory / "events.jsonl").read() if e.get("event") == "server_stopped"]
@@ -171,6 +177,7 @@ def _integrity(
         survivors=run.survivors(),
         measurements=run.measured.measurements,
         token_band=calibrate_band(reference),
+        names=run.names(),
         shorts=tuple(r for launch in run.shorts() for r in launch.requests),
         likelihoods=listen.read(run.directory),
         reference_likelihoods=listen.read(baseline.directory if baseline else run.directory),

@@ -103,7 +103,7 @@ class RunContext:
         self._serving.close()
 
     def _stopped(self, report: KillReport) -> None:
-        self.events.append("server_stopped", killed=report.killed, survivors=list(report.survivors))
+        self.events.append("server_stopped", killed=report.killed, survivors=list(report.survivors), names=report.names)
 
     def close(self) -> None:
         """End the server and give the device back."""

@@ -100,6 +100,8 @@ class Evidence:
     answers: tuple[Answer, ...] = ()
     reference_answers: tuple[Answer, ...] = ()
     """The baseline's answers to the same questions."""
+    names: tuple[str, ...] | None = None
+    """Host names that the server asked for; None: nobody listened."""
     panel: Panel | None = None
     """What the judges said of this evidence; None: they were not asked."""
     findings: tuple[Finding, ...] | None = None

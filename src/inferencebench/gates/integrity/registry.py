@@ -4,6 +4,7 @@ from importlib.metadata import entry_points
 
 from inferencebench.errors import UserError
 from inferencebench.gates.integrity.content import Margins, OpeningMargins, RepeatUnique, WrongAnswers
+from inferencebench.gates.integrity.egress import Egress
 from inferencebench.gates.integrity.model import Check, CheckResult, Evidence, IntegrityResult, Verdict
 from inferencebench.gates.integrity.physical import LatencyFloor, RequestRateCeiling, TpotFloor, TtftFloor
 from inferencebench.gates.integrity.processes import Survivors
@@ -35,6 +36,7 @@ BUILTIN: tuple[Check, ...] = (
     WrongAnswers(),
     RepeatUnique(),
     StaticRules(),
+    Egress(),
     Judges(),
 )
 
