@@ -6,7 +6,7 @@ import sys
 import typer
 
 from inferencebench import __version__
-from inferencebench.cli import baseline, demo, doctor, measure, rescore, results, run, suites
+from inferencebench.cli import agents, baseline, demo, doctor, measure, rescore, results, run, suites
 from inferencebench.cli.common import end_on_sigterm, stderr
 from inferencebench.errors import BenchError
 
@@ -35,6 +35,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.add_typer(suites.app, name="suites")
+app.add_typer(agents.app, name="agents")
 app.command("run")(run.run)
 app.command("baseline")(baseline.baseline)
 app.command("measure")(measure.measure)
