@@ -8,12 +8,14 @@ from inferencebench.agents.engine import EngineAgent
 from inferencebench.agents.script import ScriptAgent
 from inferencebench.engines import registry as engines
 from inferencebench.errors import UserError
+from inferencebench.redteam.agent import ZooAgent
 
 
 def _kinds() -> dict[str, Callable[[str], Agent]]:
     built_in: dict[str, Callable[[str], Agent]] = {
         "engine": lambda rest: EngineAgent(engines.get(rest)),
         "script": ScriptAgent,
+        "zoo": ZooAgent,
     }
     return {**{e.name: e.load() for e in entry_points(group="inferencebench.agents")}, **built_in}
 

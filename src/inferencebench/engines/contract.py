@@ -3,6 +3,7 @@
 An engine is data plus a launcher text. Third parties add one by the entry point group `inferencebench.engines`.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,6 +28,27 @@ class Capabilities:
     accelerators: tuple[str, ...] = ("cpu", "cuda")
 
 
+@dataclass(frozen=True)
+class Fatal:
+    """A line of an engine's log after which its start cannot succeed."""
+
+    pattern: str
+    """Regular expression, searched in one line."""
+    meaning: str
+    """What went wrong, in a few words."""
+
+
+@dataclass(frozen=True)
+class Startup:
+    """How an engine starts: what to wait for, and when to stop waiting."""
+
+    ready_s: float = 120.0
+    """A start without trouble takes less; a search gives up after this."""
+    quiet_s: float = 60.0
+    """So long without a new line in the log and without use of a processor is a hang."""
+    fatal: tuple[Fatal, ...] = ()
+
+
 class Engine(Protocol):
     """One inference engine."""
 
@@ -38,11 +60,24 @@ class Engine(Protocol):
     def capabilities(self) -> Capabilities:
         """What it can be asked for."""
 
+    @property
+    def startup(self) -> Startup:
+        """Its time to be ready, and the log lines that say it never will be."""
+
     def availability(self) -> Availability:
         """Version or what is missing, without importing the engine."""
+
+    def version(self) -> str | None:
+        """Version of the installed engine, None where it is not installed; without importing it."""
 
     def default_launcher(self) -> str:
         """The text of a `start_server.sh` that runs this engine at its true defaults.
 
         It may use `$HOST`, `$PORT`, `$MODEL_PATH`, `$MODEL_ID` and `$IB_PYTHON` (the Python inside the sandbox that has
         the engines), and must `exec` the server."""
+
+    def launcher(self, arguments: Sequence[str] = (), env: Mapping[str, str] | None = None) -> str:
+        """The same with arguments and environment variables added; without any it is the default."""
+
+    def help_argv(self) -> list[str]:
+        """The command that prints the options of the installed engine."""

@@ -6,13 +6,20 @@ that is an `Engine`.
 
 from importlib.metadata import EntryPoint, entry_points
 
-from inferencebench.engines import llamacpp, pytorch
+from inferencebench.engines import llamacpp, pytorch, sglang, tgi, transformers, vllm
 from inferencebench.engines.contract import Engine
 from inferencebench.errors import UserError
 
 GROUP = "inferencebench.engines"
 
-_OURS: dict[str, Engine] = {"pytorch": pytorch.ENGINE, "llamacpp": llamacpp.ENGINE}
+_OURS: dict[str, Engine] = {
+    "pytorch": pytorch.ENGINE,
+    "llamacpp": llamacpp.ENGINE,
+    "vllm": vllm.ENGINE,
+    "sglang": sglang.ENGINE,
+    "tgi": tgi.ENGINE,
+    "transformers": transformers.ENGINE,
+}
 
 
 def names() -> tuple[str, ...]:

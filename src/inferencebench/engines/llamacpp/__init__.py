@@ -4,7 +4,7 @@ In: a checkpoint directory. Out: a server. `convert` writes the GGUF (`tensors`,
 `options` maps flags to llama.cpp's parameters.
 """
 
-from inferencebench.engines.contract import Capabilities
+from inferencebench.engines.contract import Capabilities, Fatal, Startup
 from inferencebench.engines.packaged import PackagedEngine
 
 ENGINE = PackagedEngine(
@@ -15,4 +15,14 @@ ENGINE = PackagedEngine(
     extra="llamacpp",
     # The wheel on PyPI is a CPU build.
     capabilities=Capabilities(accelerators=("cpu",)),
+    startup=Startup(
+        ready_s=180.0,
+        quiet_s=60.0,
+        fatal=(
+            Fatal(r"GGML_ASSERT|GGML_ABORT", "an assertion of ggml failed"),
+            Fatal(r"failed to (allocate|create context|initialize the context)|unable to allocate", "out of memory"),
+            Fatal(r"(error|failed) (while )?loading model|failed to load model", "the model does not load"),
+            Fatal(r"__main__\.py.*: error: |^error: ", "an option is refused"),
+        ),
+    ),
 )

@@ -1,5 +1,6 @@
 """The reference engine: transformers `generate` behind a plain HTTP server. Its row is 1.0 by definition."""
 
+from inferencebench.engines.contract import Fatal, Startup
 from inferencebench.engines.packaged import PackagedEngine
 
 ENGINE = PackagedEngine(
@@ -8,4 +9,5 @@ ENGINE = PackagedEngine(
     module="inferencebench.engines.pytorch",
     distributions=("torch", "transformers", "safetensors", "accelerate"),
     extra="torch",
+    startup=Startup(ready_s=300.0, fatal=(Fatal(r"OutOfMemoryError|CUDA out of memory", "out of GPU memory"),)),
 )
