@@ -6,7 +6,20 @@ import sys
 import typer
 
 from inferencebench import __version__
-from inferencebench.cli import audit, baseline, campaign, demo, doctor, measure, rescore, results, run, suites, sweep
+from inferencebench.cli import (
+    agents,
+    audit,
+    baseline,
+    campaign,
+    demo,
+    doctor,
+    measure,
+    rescore,
+    results,
+    run,
+    suites,
+    sweep,
+)
 from inferencebench.cli.common import end_on_sigterm, stderr
 from inferencebench.errors import BenchError
 
@@ -35,6 +48,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.add_typer(suites.app, name="suites")
+app.add_typer(agents.app, name="agents")
 app.command("run")(run.run)
 app.command("baseline")(baseline.baseline)
 app.add_typer(campaign.app, name="campaign")
