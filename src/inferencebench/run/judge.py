@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,7 +20,7 @@ from inferencebench.gates.quality import Answer, QualityResult, verdict
 from inferencebench.load.model import RequestSample, Samples
 from inferencebench.load.store import read_samples
 from inferencebench.run import baseline as baselines
-from inferencebench.run import decisions, listen, score
+from inferencebench.run import decisions, judges, listen, score
 from inferencebench.run.baseline import Baseline
 from inferencebench.run.events import EventLog
 from inferencebench.run.measure import PROBES
@@ -160,25 +161,26 @@ def _integrity(
     """All checks; the re-tokenization error of `reference`, the baseline's samples, widens the token audit's band."""
     if run.measured.failure is not None or not samples:
         return None
-    return run_checks(
-        IntegrityEvidence(
-            suite=run.spec.suite,
-            scenario=run.spec.the_scenario,
-            peaks=run.machine.peaks,
-            requests=tuple(r for launch in samples for r in launch.requests),
-            chunks=tuple(c for launch in samples for c in launch.chunks),
-            planned=tuple(r for r in run.requests.requests if r.probe != "short"),
-            survivors=run.survivors(),
-            measurements=run.measured.measurements,
-            token_band=calibrate_band(reference),
-            shorts=tuple(r for launch in run.shorts() for r in launch.requests),
-            likelihoods=listen.read(run.directory),
-            reference_likelihoods=listen.read(baseline.directory if baseline else run.directory),
-            answers=tuple(run.answers),
-            reference_answers=tuple(baseline.answers if baseline else run.answers),
-            findings=_findings(run),
-        )
+    evidence = IntegrityEvidence(
+        suite=run.spec.suite,
+        scenario=run.spec.the_scenario,
+        peaks=run.machine.peaks,
+        requests=tuple(r for launch in samples for r in launch.requests),
+        chunks=tuple(c for launch in samples for c in launch.chunks),
+        planned=tuple(r for r in run.requests.requests if r.probe != "short"),
+        survivors=run.survivors(),
+        measurements=run.measured.measurements,
+        token_band=calibrate_band(reference),
+        shorts=tuple(r for launch in run.shorts() for r in launch.requests),
+        likelihoods=listen.read(run.directory),
+        reference_likelihoods=listen.read(baseline.directory if baseline else run.directory),
+        answers=tuple(run.answers),
+        reference_answers=tuple(baseline.answers if baseline else run.answers),
+        findings=_findings(run),
     )
+    found = run_checks(evidence)
+    panel = judges.newest(run.directory, found)
+    return found if panel is None else run_checks(replace(evidence, panel=panel))
 
 
 def _findings(run: RunFiles) -> tuple[Finding, ...] | None:

@@ -11,6 +11,7 @@ from pydantic import Field
 from inferencebench.doctor.hardware import Peaks
 from inferencebench.gates.integrity.likelihood import Likelihood
 from inferencebench.gates.integrity.static.model import Finding
+from inferencebench.gates.judge.model import Panel
 from inferencebench.gates.quality import Answer
 from inferencebench.load.model import ChunkSample, Measurement, RequestSample
 from inferencebench.suites.model import Record, Scenario, Suite
@@ -99,6 +100,8 @@ class Evidence:
     answers: tuple[Answer, ...] = ()
     reference_answers: tuple[Answer, ...] = ()
     """The baseline's answers to the same questions."""
+    panel: Panel | None = None
+    """What the judges said of this evidence; None: they were not asked."""
     findings: tuple[Finding, ...] | None = None
     """Of the static rules over the submission; None: not looked at."""
 

@@ -11,6 +11,7 @@ from inferencebench.gates.integrity.static.check import StaticRules
 from inferencebench.gates.integrity.streams import FirstGap, FirstToken, HoldThenFlush, TtftSlope
 from inferencebench.gates.integrity.texts import CannedText, SamplesComplete
 from inferencebench.gates.integrity.tokens import ForcedLength, PromptAudit, TokenAudit
+from inferencebench.gates.judge.check import Judges
 
 GROUP = "inferencebench.checks"
 
@@ -34,6 +35,7 @@ BUILTIN: tuple[Check, ...] = (
     WrongAnswers(),
     RepeatUnique(),
     StaticRules(),
+    Judges(),
 )
 
 
