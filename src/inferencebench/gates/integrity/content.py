@@ -1,21 +1,17 @@
 """Checks of what was said: under the reference model, against the reference's own mistakes, and when asked again."""
 
 from statistics import median
+from typing import Literal
 
+from inferencebench.gates.integrity.calibration import Threshold, calibration_of
 from inferencebench.gates.integrity.grading import absent
 from inferencebench.gates.integrity.likelihood import CONFIDENCE_SE, Effect, Score, effect
 from inferencebench.gates.integrity.model import CheckResult, Evidence, Verdict
 from inferencebench.load.model import RequestSample
 
-FAIL_NATS = 0.30
-"""Mean deficit per token beyond which no legitimate quantization lies: see docs/integrity.md for the measured zoo."""
-REVIEW_NATS = 0.12
 GREEDY_FAIL_NATS, GREEDY_REVIEW_NATS = -0.45, -0.20
 """Below them texts are likelier than drawn ones: the temperature was ignored, or the distribution was cut."""
 MIN_TOKENS = 16
-OPENING_FAIL_NATS = 0.80
-OPENING_REVIEW_NATS = 0.40
-MIN_OPENING_TOKENS = 16
 WRONG_SHARE = 0.70
 MIN_WRONG = 15
 SAME_TEXT_CHARACTERS = 40
@@ -28,14 +24,10 @@ class Margins:
 
     name = "margins"
     required = False
-    threshold = (
-        f"deficit per token beyond the baseline's, by {CONFIDENCE_SE:g} standard errors: fail above {FAIL_NATS} nats "
-        f"or below {GREEDY_FAIL_NATS}, review above {REVIEW_NATS} or below {GREEDY_REVIEW_NATS}"
-    )
 
     def run(self, evidence: Evidence) -> CheckResult:
         """Judge the mean over all scored tokens."""
-        return _likely(self, evidence, "whole", MIN_TOKENS, FAIL_NATS, REVIEW_NATS)
+        return _likely(self.name, evidence, "whole", calibration_of(evidence.suite.model.id).margins)
 
 
 class OpeningMargins:
@@ -43,52 +35,42 @@ class OpeningMargins:
 
     name = "opening-margins"
     required = False
-    threshold = (
-        f"deficit of the first tokens beyond the baseline's, less {CONFIDENCE_SE:g} standard errors: fail above "
-        f"{OPENING_FAIL_NATS} nats, review above {OPENING_REVIEW_NATS}"
-    )
 
     def run(self, evidence: Evidence) -> CheckResult:
         """Judge the mean over the openings."""
-        return _likely(self, evidence, "opening", MIN_OPENING_TOKENS, OPENING_FAIL_NATS, OPENING_REVIEW_NATS)
+        return _likely(self.name, evidence, "opening", calibration_of(evidence.suite.model.id).opening)
 
 
-def _likely(
-    check: Margins | OpeningMargins,
-    evidence: Evidence,
-    part: str,
-    least: int,
-    fail: float,
-    review: float,
-) -> CheckResult:
+def _likely(name: str, evidence: Evidence, part: Literal["whole", "opening"], limit: Threshold) -> CheckResult:
+    greedy = part == "whole"
+    fails = f"fail above {limit.fail} nats" if limit.fail is not None else "never fail (see the calibration)"
+    threshold = f"deficit per token beyond the baseline's, by {CONFIDENCE_SE:g} standard errors: {fails}"
+    threshold += f", review above {limit.review}"
+    if greedy:
+        threshold += f"; fail below {GREEDY_FAIL_NATS}, review below {GREEDY_REVIEW_NATS}"
     if evidence.suite.model.source.kind == "random":
-        return absent(check.name, check.threshold, "texts of random weights do not survive re-tokenization")
+        return absent(name, threshold, "texts of random weights do not survive re-tokenization")
     if not evidence.likelihoods or not evidence.reference_likelihoods:
-        return absent(check.name, check.threshold, "the texts were not scored under the reference model")
+        return absent(name, threshold, "the texts were not scored under the reference model")
     ours: list[Score] = [getattr(row, part) for row in evidence.likelihoods]
     theirs: list[Score] = [getattr(row, part) for row in evidence.reference_likelihoods]
     found = effect(ours, theirs)
-    if found is None or found.tokens < least:
-        return absent(check.name, check.threshold, f"fewer than {least} tokens to score")
-    verdict, reason = _verdict(found, fail, review, greedy=part == "whole")
+    if found is None or found.tokens < MIN_TOKENS:
+        return absent(name, threshold, f"fewer than {MIN_TOKENS} tokens to score")
+    verdict, reason = _verdict(found, limit, greedy=greedy)
     numbers = {"deficit_nats": found.nats, "standard_error_nats": found.se, "top1_share": found.top1_share}
     numbers["tokens"] = float(found.tokens)
     return CheckResult(
-        name=check.name,
-        verdict=verdict,
-        numbers=numbers,
-        sample_size=found.texts,
-        threshold=check.threshold,
-        reason=reason,
+        name=name, verdict=verdict, numbers=numbers, sample_size=found.texts, threshold=threshold, reason=reason
     )
 
 
-def _verdict(found: Effect, fail: float, review: float, *, greedy: bool) -> tuple[Verdict, str]:
+def _verdict(found: Effect, limit: Threshold, *, greedy: bool) -> tuple[Verdict, str]:
     shown = f"{found.nats:+.3f} ± {found.se:.3f} nats a token against the baseline's texts"
     surely = found.nats - CONFIDENCE_SE * found.se
-    if surely > fail:
+    if limit.fail is not None and surely > limit.fail:
         return Verdict.FAIL, f"not the base model's words: {shown}"
-    if surely > review:
+    if surely > limit.review:
         return Verdict.REVIEW, f"less likely than the base model's words: {shown}"
     at_most = found.nats + CONFIDENCE_SE * found.se
     if greedy and at_most < GREEDY_REVIEW_NATS:
