@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from inferencebench.cli.common import JsonOption, notes, print_json, stderr
+from inferencebench.cli.common import JsonOption, notes, print_json, stderr, stdout
 from inferencebench.cli.run import ModelOption, SandboxOption
 from inferencebench.errors import UserError
 
@@ -29,6 +29,11 @@ def audit(
     by: Annotated[str | None, typer.Option("--by", help="Who decides; default: this user.")] = None,
     queue: Annotated[bool, typer.Option("--queue", help="List the runs that wait for a decision.")] = False,
     zoo: Annotated[str | None, typer.Option("--zoo", help="Run every cheat and control on this suite.")] = None,
+    calibrate: Annotated[
+        str | None,
+        typer.Option("--calibrate", help="Derive the margins' thresholds from the controls and impostors of the zoo."),
+    ] = None,
+    judge: Annotated[bool, typer.Option("--judge", help="Ask the judges whose keys are set about a run.")] = False,
     only: Annotated[list[str] | None, typer.Option("--only", help="A fixture of the zoo; may be repeated.")] = None,
     reduced: Annotated[bool, typer.Option("--reduced", help="Few fixtures of the zoo, at the smallest sizes.")] = False,
     out: Annotated[Path, typer.Option("--out", "-o", help="Where the zoo's runs go.")] = ZOO_OUT,
@@ -52,6 +57,8 @@ def audit(
     folders = targets or []
     modes = {
         "--zoo": zoo is not None,
+        "--calibrate": calibrate is not None,
+        "--judge": judge,
         "--queue": queue,
         "--sample": sample is not None,
         "--labels": labels,
@@ -61,6 +68,10 @@ def audit(
         raise UserError(f"{' and '.join(named)}: one at a time")
     if zoo is not None:
         _zoo(zoo, only or [], out, sandbox, model_source, reduced=reduced, json=json)
+    elif calibrate is not None:
+        _calibrate(calibrate, out, sandbox, model_source, json=json)
+    elif judge:
+        _judge(_one(folders), json=json)
     elif queue:
         _queue(_some(folders, "--queue"), json=json)
     elif sample is not None:
@@ -114,6 +125,47 @@ def _zoo(
     if report.problems:
         notes(report.problems)
         raise typer.Exit(EXIT_GATE_MISSED)
+
+
+def _calibrate(name: str, out: Path, sandbox: str, model_source: str | None, *, json: bool) -> None:
+    """Run the controls and impostors that are not finished in `out`, and store what they give."""
+    from inferencebench.cli import audit_show, request
+    from inferencebench.cli.progress import LiveReporter
+    from inferencebench.redteam import zoo as zoos
+    from inferencebench.redteam.calibrate import IMPOSTORS, calibrate
+    from inferencebench.redteam.sizes import shrink
+    from inferencebench.run.bench import Sources
+    from inferencebench.suites.load import load
+
+    impostors = set().union(*IMPOSTORS.values())
+    fixtures = [f for f in zoos.choose([], reduced=False) if f.kind == "honest" or f.name in impostors]
+    suite = shrink(load(name), reduced=False)
+    common = request.Common(out / "full", sandbox, Sources(model=model_source))
+    specs = {f.name: request.spec(suite, f.scenario, f"zoo:{f.name}", common) for f in fixtures}
+    with LiveReporter(stderr()) as reporter:
+        bench = request.bench(suite, common, reporter)
+        zoos.run_zoo(fixtures, bench, lambda f: specs[f.name], lambda row: notes([audit_show.line(row)]), reduced=False)
+    found = calibrate(suite, fixtures, common.out, [specs[f.name] for f in fixtures])
+    if json:
+        print_json(found)
+    else:
+        audit_show.show_calibration(found)
+
+
+def _judge(folder: Path, *, json: bool) -> None:
+    """Ask the judges, judge the run again with their word, and store it."""
+    from inferencebench.gates.judge.model import PanelVerdict
+    from inferencebench.run import judges
+    from inferencebench.run.judge import write_result
+    from inferencebench.run.pipeline import rejudge
+
+    panel = judges.ask(folder, rejudge(folder, None).integrity)
+    if panel.verdict is not PanelVerdict.NOT_ASKED:
+        write_result(folder, rejudge(folder, None))
+    if json:
+        print_json(panel)
+    else:
+        stdout().print(f"{panel.verdict.value}: {panel.reason}", highlight=False, markup=False)
 
 
 def _queue(folders: list[Path], *, json: bool) -> None:

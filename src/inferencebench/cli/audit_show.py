@@ -9,6 +9,7 @@ from rich.text import Text
 from inferencebench.analysis.human_audit import Rate
 from inferencebench.cli.common import stdout
 from inferencebench.cli.show import COLORS
+from inferencebench.gates.integrity.calibration import Calibration
 from inferencebench.gates.integrity.model import Verdict
 from inferencebench.redteam.zoo import Row, ZooReport
 from inferencebench.run.decisions import RecordedDecision
@@ -87,3 +88,17 @@ def show_rates(rates: Sequence[Rate]) -> None:
         interval = "–" if rate.low is None or rate.high is None else f"{rate.low:.2f} to {rate.high:.2f}"
         table.add_row(rate.outcome, str(rate.runs), str(rate.labelled), str(rate.cheats), share, interval)
     stdout().print(table)
+
+
+def show_calibration(found: Calibration) -> None:
+    """Thresholds, and what they were derived from."""
+    table = Table("check", "fixture", "kind", "nats a token", "3 SE", "tokens", title=found.model, title_justify="left")
+    for check, rows in found.seen.items():
+        for fixture, kind, nats, se, tokens in rows:
+            table.add_row(check, fixture, kind, f"{nats:+.3f}", f"{3 * se:.3f}", str(tokens))
+    stdout().print(table)
+    for check, limit in (("margins", found.margins), ("opening", found.opening)):
+        fails = "never fails" if limit.fail is None else f"fails above {limit.fail}"
+        stdout().print(f"{check}: reviews above {limit.review} nats, {fails}", highlight=False)
+    if note := found.note():
+        stdout().print(note, highlight=False)

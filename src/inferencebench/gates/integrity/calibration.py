@@ -41,7 +41,7 @@ class Calibration(Record):
     """Id of the base model."""
     margins: Threshold
     opening: Threshold
-    seen: dict[str, tuple[tuple[str, str, float, float, int], ...]] = Field(default_factory=dict)
+    seen: dict[str, tuple[Seen, ...]] = Field(default_factory=dict)
     """By check: fixture, kind, nats, standard error, tokens."""
     provenance: dict[str, str] = Field(default_factory=dict)
     """Suite, hardware, software and date."""

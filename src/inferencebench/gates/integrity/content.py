@@ -11,6 +11,8 @@ from inferencebench.load.model import RequestSample
 
 GREEDY_FAIL_NATS, GREEDY_REVIEW_NATS = -0.45, -0.20
 """Below them texts are likelier than drawn ones: the temperature was ignored, or the distribution was cut."""
+GREEDY_SHARE, GREEDY_EXCESS_SE = 0.98, 5.0
+"""So many tokens are the most likely one, and so much more often than in the baseline's texts: nothing was drawn."""
 MIN_TOKENS = 16
 WRONG_SHARE = 0.70
 MIN_WRONG = 15
@@ -48,6 +50,9 @@ def _likely(name: str, evidence: Evidence, part: Literal["whole", "opening"], li
     threshold += f", review above {limit.review}"
     if greedy:
         threshold += f"; fail below {GREEDY_FAIL_NATS}, review below {GREEDY_REVIEW_NATS}"
+        threshold += (
+            f"; fail where {GREEDY_SHARE:.0%} are the likeliest token, {GREEDY_EXCESS_SE:g} standard errors above"
+        )
     if evidence.suite.model.source.kind == "random":
         return absent(name, threshold, "texts of random weights do not survive re-tokenization")
     if not evidence.likelihoods or not evidence.reference_likelihoods:
@@ -72,6 +77,8 @@ def _verdict(found: Effect, limit: Threshold, *, greedy: bool) -> tuple[Verdict,
         return Verdict.FAIL, f"not the base model's words: {shown}"
     if surely > limit.review:
         return Verdict.REVIEW, f"less likely than the base model's words: {shown}"
+    if greedy and found.top1_share >= GREEDY_SHARE and found.top1_excess_se > GREEDY_EXCESS_SE:
+        return Verdict.FAIL, f"{found.top1_share:.1%} of the tokens are the likeliest: the temperature was ignored"
     at_most = found.nats + CONFIDENCE_SE * found.se
     if greedy and at_most < GREEDY_REVIEW_NATS:
         verdict = Verdict.FAIL if at_most < GREEDY_FAIL_NATS else Verdict.REVIEW

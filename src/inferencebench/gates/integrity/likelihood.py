@@ -52,6 +52,8 @@ class Effect(NamedTuple):
     tokens: int
     texts: int
     top1_share: float
+    top1_excess_se: float
+    """Standard errors by which that share is above the baseline's (two proportions)."""
 
 
 def effect(texts: Sequence[Score], reference: Sequence[Score]) -> Effect | None:
@@ -64,7 +66,17 @@ def effect(texts: Sequence[Score], reference: Sequence[Score]) -> Effect | None:
         max(_model_variance(texts), _bootstrap(texts)) + max(_model_variance(reference), _bootstrap(reference))
     ) ** 0.5
     tokens = sum(score.tokens for score in texts)
-    return Effect(ours - theirs, se, tokens, len(texts), sum(score.top1 for score in texts) / tokens)
+    share, excess = _top1(texts, reference)
+    return Effect(ours - theirs, se, tokens, len(texts), share, excess)
+
+
+def _top1(texts: Sequence[Score], reference: Sequence[Score]) -> tuple[float, float]:
+    """Share of the most likely tokens, and its excess over the reference's in standard errors."""
+    ours, theirs = (sum(s.tokens for s in side) for side in (texts, reference))
+    hits, base = (sum(s.top1 for s in side) for side in (texts, reference))
+    pooled = (hits + base) / (ours + theirs)
+    error = (max(pooled * (1 - pooled), 1e-6) * (1 / ours + 1 / theirs)) ** 0.5
+    return hits / ours, (hits / ours - base / theirs) / error
 
 
 def _mean(scores: Sequence[Score]) -> float | None:
