@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from inferencebench.cli.common import JsonOption, OutOption, print_json, stderr
-from inferencebench.cli.run import LongbenchOption, MmluOption, ModelOption, SandboxOption, SeedOption
+from inferencebench.cli.run import LongbenchOption, MmluOption, ModelOption, SandboxOption, ScaleOption, SeedOption
 
 
 def baseline(
@@ -18,6 +18,7 @@ def baseline(
     longbench: LongbenchOption = None,
     mmlu_pro: MmluOption = None,
     model_source: ModelOption = None,
+    scale: ScaleOption = 1.0,
     json: JsonOption = False,
 ) -> None:
     """Measure the PyTorch baseline of each scenario; runs in the same directory then use it.
@@ -33,8 +34,9 @@ def baseline(
     from inferencebench.run.record import Outcome
     from inferencebench.run.spec import BASELINE_AGENT
     from inferencebench.suites.load import load
+    from inferencebench.suites.scale import scaled
 
-    the_suite = load(suite)
+    the_suite = scaled(load(suite), scale)
     common = request.Common(out, sandbox, Sources(longbench, mmlu_pro, model_source))
     pair = request.seed_pair(seed_pair, the_suite)
     names = scenario or [s.name.value for s in the_suite.scenarios]

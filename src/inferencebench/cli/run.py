@@ -13,6 +13,10 @@ LongbenchOption = Annotated[
 ]
 MmluOption = Annotated[Path | None, typer.Option("--mmlu-pro", help="Local MMLU-Pro JSONL instead of the hub.")]
 SeedOption = Annotated[str | None, typer.Option("--seed-pair", help="DEV,EVAL; default: the suite's first pair.")]
+ScaleOption = Annotated[
+    float,
+    typer.Option("--scale", help="Shorten outputs and counts by this factor; its records never mix with full ones."),
+]
 ModelOption = Annotated[str | None, typer.Option("--model-source", help="'hub' fetches the base model from the hub.")]
 
 
@@ -34,6 +38,7 @@ def run(
     longbench: LongbenchOption = None,
     mmlu_pro: MmluOption = None,
     model_source: ModelOption = None,
+    scale: ScaleOption = 1.0,
     json: JsonOption = False,
 ) -> None:
     """Run an agent, relaunch what it leaves, measure, gate and score it.
@@ -49,8 +54,9 @@ def run(
     from inferencebench.run.bench import Sources
     from inferencebench.run.spec import Condition
     from inferencebench.suites.load import load
+    from inferencebench.suites.scale import scaled
 
-    the_suite = load(suite)
+    the_suite = scaled(load(suite), scale)
     sources = Sources(longbench, mmlu_pro, model_source)
     common = request.Common(out, sandbox, sources, baseline, share_device)
     condition = Condition(budget_s=request.duration_s(budget) if budget else None)
