@@ -6,7 +6,7 @@ import sys
 import typer
 
 from inferencebench import __version__
-from inferencebench.cli import baseline, demo, doctor, measure, rescore, results, run, suites
+from inferencebench.cli import baseline, demo, doctor, measure, rescore, results, run, spaces, suites
 from inferencebench.cli.common import end_on_sigterm, stderr
 from inferencebench.errors import BenchError
 
@@ -41,6 +41,7 @@ app.command("measure")(measure.measure)
 app.command("sweep")(measure.sweep)
 app.command("results")(results.results)
 app.command("rescore")(rescore.rescore)
+app.add_typer(spaces.app, name="spaces")
 
 
 def _version(shown: bool) -> None:

@@ -20,6 +20,9 @@ from inferencebench.suites.model import Record, ScenarioName
 
 Z_ONE_SIDED_95 = 1.6448536269514722
 DUPLICATE_TRIES = 12
+"""Proposals that are known already, before random ones are drawn instead."""
+RANDOM_TRIES = 200
+"""Random draws that are known already, before a space counts as used up."""
 LEAST_TRIALS = 8
 """Of every engine before any is left aside: a bad default says little about an engine's optimum."""
 
@@ -35,8 +38,6 @@ class Policy:
     """Candidates that are confirmed."""
     mini_questions: int = 100
     tau: float = 0.95
-    near: float = 0.05
-    """A reading this close to the best is worth a gate."""
     neighbour_share: float = 0.5
     """Of proposals after the presets: one setting away from the best so far."""
     presets: bool = True
@@ -91,8 +92,8 @@ class Search:
         for kind, candidate in self._first():
             if candidate.key not in self._readings and self._room():
                 self._try(candidate, kind)
-        while self._room():
-            self._try(*self._next())
+        while self._room() and (found := self._next()) is not None:
+            self._try(*found)
         self._confirm()
         return self._decide()
 
@@ -106,21 +107,29 @@ class Search:
                     found.append((Kind.PRESET, Candidate(engine=name, configuration=space.tidy(preset))))
         return found
 
-    def _next(self) -> tuple[Candidate, Kind]:
-        """A neighbour of the best, or the sampler's proposal, of the engine whose turn it is."""
-        engine = self._engine()
+    def _next(self) -> tuple[Candidate, Kind] | None:
+        """A neighbour of the best, or the sampler's proposal, of the engine whose turn it is; None when nothing new
+        was found in any engine's space."""
+        first = self._engine()
+        for engine in (first, *(name for name in self._spaces if name != first)):
+            for attempt in range(DUPLICATE_TRIES + RANDOM_TRIES):
+                candidate, kind = self._proposal(engine, at_random=attempt >= DUPLICATE_TRIES)
+                if candidate.key not in self._readings:
+                    return candidate, kind
+        return None
+
+    def _proposal(self, engine: str, *, at_random: bool) -> tuple[Candidate, Kind]:
         space = self._spaces[engine]
         best = self._best(engine)
         kind = Kind.PROPOSED
-        for _ in range(DUPLICATE_TRIES):
-            if best is not None and self._random.random() < self._policy.neighbour_share:
-                kind, proposal = Kind.NEIGHBOUR, self._neighbour(space, best.configuration)
-            else:
-                kind, proposal = Kind.PROPOSED, self._samplers[engine].ask()
-            candidate = Candidate(engine=engine, configuration=self._repair(space, proposal))
-            if candidate.key not in self._readings:
-                break
-        return candidate, kind
+        if at_random:
+            picked = {p.name: self._random.choice(p.choices) for p in space.parameters}
+            proposal = space.tidy({name: value for name, value in picked.items() if value is not None})
+        elif best is not None and self._random.random() < self._policy.neighbour_share:
+            kind, proposal = Kind.NEIGHBOUR, self._neighbour(space, best.configuration)
+        else:
+            proposal = self._samplers[engine].ask()
+        return Candidate(engine=engine, configuration=self._repair(space, proposal)), kind
 
     def _engine(self) -> str:
         """Engines below their least share first; then the one of the best candidate, others one time in four."""
@@ -243,13 +252,10 @@ class Search:
             top = self._ranked()[: self._policy.confirm]
             waiting = [c for c in top if not self._confirmed(c) and not self._is_default(c)]
             rival = [c for c in top if len(self._readings[c.key]) < 4 and not self._is_default(c)]
-            if not waiting and (len(rival) < 2 or not self._room_for_repeats()):
+            if not waiting and len(rival) < 2:
                 return
             chosen = waiting[0] if waiting else min(rival, key=lambda c: len(self._readings[c.key]))
             self._try(chosen, Kind.CONFIRMATION, self._machine.full_questions)
-
-    def _room_for_repeats(self) -> bool:
-        return self._machine.elapsed_s() + self._cost_s() <= self._policy.budget_s
 
     def _is_default(self, candidate: Candidate) -> bool:
         return not candidate.configuration
@@ -303,10 +309,7 @@ def surely_above(gate: Gate, tau: float) -> bool:
 
 def _told(reading: Reading) -> str:
     if reading.loss is None:
-        return (
-            f"{reading.status} after {reading.seconds:.0f} s ({reading.reason.splitlines()[0][:120] or 'no reason'})"
-            if (reading.reason)
-            else f"{reading.status} after {reading.seconds:.0f} s"
-        )
+        why = (reading.reason.splitlines() or ["no reason"])[0][:120]
+        return f"{reading.status} after {reading.seconds:.0f} s ({why})"
     gate = "" if reading.gate is None else f", accuracy ratio {reading.gate.ratio:.3f}"
     return f"loss {reading.loss:.5g}{gate}, {reading.seconds:.0f} s"

@@ -70,7 +70,7 @@ def _page(
     weights = "".join(f"<tr><td>{escape(n)}<td>{share:.0%}" for n, share in importances(entries).items())
     cost = (
         f"{outcome.trials} trials in {outcome.elapsed_s:.0f} s, of which {outcome.crash_s:.0f} s on trials that did "
-        f"not serve and {outcome.confirm_s:.0f} s on confirmations; {outcome.repaired} proposals broke a documented rule "
+        f"not serve and {outcome.confirm_s:.0f} s on confirmations; {outcome.repaired} proposals broke a rule "
         "and were changed before a launch. Launches, measurements, gates and confirmations all count."
     )
     return (
