@@ -89,6 +89,16 @@ def test_a_search_never_ends_below_the_default(tmp_path: Path) -> None:
     assert search(Toy(worse=True), tmp_path / "j").candidate.configuration == {}
 
 
+def test_without_any_gate_two_launches_confirm(tmp_path: Path) -> None:
+    class Ungated(Toy):
+        def run(self, candidate: Candidate, questions: int, deadline_s: float) -> Reading:
+            return super().run(candidate, questions, deadline_s).model_copy(update={"gate": None})
+
+    outcome = search(Ungated(), tmp_path / "j")
+    assert outcome.confirmed
+    assert outcome.candidate.configuration["cheat"] is True
+
+
 def test_a_limit_is_a_constraint(tmp_path: Path) -> None:
     outcome = search(Toy(), tmp_path / "j", limits={"ttft_s": 0.01})
     assert (outcome.candidate.configuration, outcome.confirmed) == ({}, False)

@@ -1,5 +1,6 @@
 """`search:SAMPLER?engine=NAME[,NAME]`: engine settings found by search, as a submission like any other."""
 
+import json
 from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
@@ -121,7 +122,10 @@ class SessionMachine:
         self._agent, self._session, self._evaluator = agent, session, evaluator
         self._spent_s = spent_s
         self._number = 0
+        self._reference_path = session.log_dir.parent / "search-reference.json"
         self._reference: dict[str, bool] = {}
+        if spent_s and self._reference_path.exists():
+            self._reference = json.loads(self._reference_path.read_bytes())
         self._home: Path | None = evaluator.bench.scratch(session.log_dir / "search-home")
         budget = session.clock.budget_s
         self._measure_s = max(LEAST_MEASURE_S, min(MEASURE_S, MEASURE_SHARE * budget))
@@ -141,7 +145,7 @@ class SessionMachine:
         engine = engines.get(candidate.engine)
         write_launcher(self._session.workspace, self._agent.launcher(candidate))
         # The first default is the reference of every gate: it answers all questions.
-        first = not self._reference
+        first = not self._reference and not candidate.configuration
         plan = TrialPlan(
             startup=engine.startup,
             measure_s=self._measure_s,
@@ -166,6 +170,7 @@ class SessionMachine:
             return timed.model_copy(update={"reason": reason})
         if first:
             self._reference = {answer.question_id: answer.correct for answer in result.answers}
+            write_json(self._reference_path, self._reference)
         return timed.model_copy(
             update={
                 "status": Status.OK,
