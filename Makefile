@@ -5,7 +5,7 @@ OUT ?= demo
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test lint doctor bench-load schema bench-search test-vllm
+.PHONY: test-redteam help install install-dev demo test lint doctor bench-load schema bench-search test-vllm
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -33,6 +33,10 @@ lint: install-dev ## Style and types
 test: install-dev lint ## The whole test suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 10 --ignore tests/e2e
 	$(BIN)/python -m pytest --durations 10 tests/e2e
+
+test-redteam: install-dev ## The integrity gate against known cheats and honest controls, in its reduced form
+	$(BIN)/python -m pytest tests/redteam
+	@out=$$(mktemp -d) && $(BIN)/inferencebench audit --zoo laptop --reduced --out $$out; code=$$?; rm -rf $$out; exit $$code
 
 bench-load: install-dev ## The load client beside its peers
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -r benchmarks/requirements.txt

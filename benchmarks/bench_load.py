@@ -4,6 +4,7 @@
 
 64 streams of 100 chunks/s. The server is pinned to core 0, each client to core 1 in a process of its own. CPU is user
 and system time of the client's process, parsing included, imports not. Medians over the repeats; last line: JSON.
+AIPerf is a row where its program is on the PATH (or named by $AIPERF).
 """
 
 import argparse
@@ -17,6 +18,8 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
+
+import aiperf_peer
 
 from inferencebench.load.calibrate import CHUNKS_PER_S, STREAMS, TTFT_S, Observed, burst_plan, compare, trial
 from inferencebench.load.mock import MockConfig, MockServer, request_number
@@ -149,6 +152,25 @@ def measure(name: str, seconds: float) -> dict[str, float]:
     }
 
 
+COLUMNS = {
+    "cpu_us_per_chunk": 3,
+    "chunks_per_cpu_s": 0,
+    "ttft_error_mean_ms": 3,
+    "ttft_error_p99_ms": 3,
+    "lateness_p50_ms": 3,
+    "lateness_p99_ms": 3,
+    "tpot_error_us": 3,
+}
+
+
+def show(name: str, row: dict[str, float], *, head: bool) -> None:
+    """One row of the table, under its head if it is the first."""
+    if head:
+        print(" " * 16 + "".join(f"{key:>20}" for key in COLUMNS))
+    cells = (f"{row[key]:.{digits}f}" if key in row else "-" for key, digits in COLUMNS.items())
+    print(f"{name:16}" + "".join(f"{cell:>20}" for cell in cells), flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=3.0)
@@ -168,9 +190,11 @@ def main() -> None:
             continue
         runs = [measure(name, options.seconds) for _ in range(options.repeats)]
         rows[name] = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
-        if len(rows) == 1:
-            print(" " * 16 + "".join(f"{key:>20}" for key in rows[name]))
-        print(f"{name:16}" + "".join(f"{value:>20.3f}" for value in rows[name].values()), flush=True)
+        show(name, rows[name], head=len(rows) == 1)
+    if program := aiperf_peer.find():
+        tokens = round(options.seconds * CHUNKS_PER_S)
+        rows["aiperf"] = aiperf_peer.measure(program, tokens, SERVER_CPU, CLIENT_CPU)
+        show("aiperf", rows["aiperf"], head=not rows)
     print(json.dumps({"streams": STREAMS, "chunks_per_s": CHUNKS_PER_S, "load_1min": os.getloadavg()[0], "rows": rows}))
 
 

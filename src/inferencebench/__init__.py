@@ -7,7 +7,7 @@ is asked), `models` (the checkpoint), `workload` (request sets and questions), `
 
 __version__ = "0.1.0"
 
-MEASUREMENT_VERSION = 1
+MEASUREMENT_VERSION = 2
 """Version of what a number means: bumped when load client, metrics or reference server change it.
 
 Baselines measured under another version are never compared with."""

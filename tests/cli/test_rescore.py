@@ -61,7 +61,7 @@ def failed_run(out: Path, scenario: str) -> Path:
     write_records(folder / "prepare" / "eval_questions.jsonl", [Question(id="q", messages=ASK, gold="x")])
     (folder / "quality").mkdir()
     (folder / "quality" / "answers.jsonl").write_text("")
-    for phase in ("prepare", "solve", "freeze", "measure", "quality"):
+    for phase in ("prepare", "solve", "freeze", "measure", "quality", "likelihood"):
         write_json(folder / phase / "phase.json", Stamp(phase=phase, inputs_sha256="", outputs={}, seconds=1.0))
     write_result(folder, rejudge(folder, None))
     return folder

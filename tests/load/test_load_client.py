@@ -1,6 +1,7 @@
 """The client against a real server process: schedules, misbehaviour, lost connections, interrupts."""
 
 import os
+import socket
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -194,3 +195,18 @@ def test_progress_counts_up_to_all() -> None:
         client.run(server.target(), plan(5, 2))
     assert seen[-1][:4] == (5, 0, 0, 5)
     assert all(later.elapsed_s - earlier.elapsed_s >= 0.19 for earlier, later in pairwise(seen[:-1]))
+
+
+@pytest.mark.parametrize("body", [b"not json", b"[1]", b'{"max_tokens": "many"}'])
+def test_the_mock_refuses_bad_bodies_and_lives_on(body: bytes) -> None:
+    with MockServer(MockConfig(0.0, 0.0)) as server, socket.create_connection(("127.0.0.1", server.port)) as sock:
+        sock.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        assert sock.recv(100).startswith(b"HTTP/1.1 400")
+        chunked = b'{"max_completion_tokens": 2}'
+        head = b"POST /v1/chat/completions HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+        for piece in (head, b"%x\r\n" % len(chunked), chunked + b"\r\n0\r\n", b"\r\n"):
+            sock.sendall(piece)
+        received = b""
+        while b"[DONE]" not in received:
+            received += sock.recv(4096)
+        assert received.startswith(b"HTTP/1.1 200")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from inferencebench.errors import UserError
-from inferencebench.run.machine import allocate, lease
+from inferencebench.run.machine import allocate, devices, lease
 from inferencebench.run.salt import campaign_salt
 from inferencebench.suites.model import Hardware
 
@@ -54,3 +54,22 @@ def test_the_salt_is_made_once_kept_private_and_checked(tmp_path: Path) -> None:
     (tmp_path / ".salt").write_bytes(b"short")
     with pytest.raises(UserError, match="5 bytes instead of 32"):
         campaign_salt(tmp_path)
+
+
+def cuda(devices: int) -> Hardware:
+    return Hardware(name="H", kind="cuda", devices=devices, bandwidth_gb_per_s=1.0, tflops={"bf16": 1.0})
+
+
+def test_gpus_are_the_visible_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert devices(cuda(2)) == (0, 1)
+    assert devices(Hardware(name="C", kind="cpu")) == ()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5,6")
+    assert devices(cuda(2)) == (3, 5)
+
+
+@pytest.mark.parametrize("visible", ["", "3", "GPU-1,GPU-2"])
+def test_too_few_or_unnumbered_gpus_are_refused(monkeypatch: pytest.MonkeyPatch, visible: str) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    with pytest.raises(UserError, match="CUDA_VISIBLE_DEVICES"):
+        devices(cuda(2))

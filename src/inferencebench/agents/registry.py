@@ -9,6 +9,7 @@ from inferencebench.agents.script import ScriptAgent
 from inferencebench.agents.search import BLIND, SearchAgent
 from inferencebench.engines import registry as engines
 from inferencebench.errors import UserError
+from inferencebench.redteam.agent import ZooAgent
 
 
 def _kinds() -> dict[str, Callable[[str], Agent]]:
@@ -17,6 +18,7 @@ def _kinds() -> dict[str, Callable[[str], Agent]]:
         "script": ScriptAgent,
         "search": SearchAgent,
         BLIND: lambda rest: SearchAgent(rest, blind=True),
+        "zoo": ZooAgent,
     }
     return {**{e.name: e.load() for e in entry_points(group="inferencebench.agents")}, **built_in}
 

@@ -6,7 +6,21 @@ import sys
 import typer
 
 from inferencebench import __version__
-from inferencebench.cli import baseline, demo, doctor, measure, rescore, results, run, spaces, suites
+from inferencebench.cli import (
+    agents,
+    audit,
+    baseline,
+    campaign,
+    demo,
+    doctor,
+    measure,
+    rescore,
+    results,
+    run,
+    spaces,
+    suites,
+    sweep,
+)
 from inferencebench.cli.common import end_on_sigterm, stderr
 from inferencebench.errors import BenchError
 
@@ -35,13 +49,16 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.add_typer(suites.app, name="suites")
+app.add_typer(agents.app, name="agents")
 app.command("run")(run.run)
 app.command("baseline")(baseline.baseline)
+app.add_typer(campaign.app, name="campaign")
 app.command("measure")(measure.measure)
-app.command("sweep")(measure.sweep)
+app.command("sweep")(sweep.sweep)
 app.command("results")(results.results)
 app.command("rescore")(rescore.rescore)
 app.add_typer(spaces.app, name="spaces")
+app.command("audit")(audit.audit)
 
 
 def _version(shown: bool) -> None:

@@ -188,15 +188,23 @@ def invalid_reasons(
         reasons.append(
             f"success rate {metrics.succeeded}/{metrics.requests} is below {min_success_rate:g} ({failures})"
         )
+    return reasons + client_faults(metrics, max_send_lag_s, max_stamp_lag_s)
+
+
+def client_faults(
+    metrics: ProfileMetrics, max_send_lag_s: float = MAX_SEND_LAG_S, max_stamp_lag_s: float = MAX_STAMP_LAG_S
+) -> list[str]:
+    """Why our side, not the server, spoiled a profile; empty when it did not."""
+    faults = []
     if metrics.stamp_lag_s is not None and metrics.stamp_lag_s.p99 > max_stamp_lag_s:
-        reasons.append(
+        faults.append(
             f"client starved: p99 of the receive lag is {metrics.stamp_lag_s.p99:.3f} s, above {max_stamp_lag_s:g} s"
         )
     if metrics.send_lag_s is not None and metrics.send_lag_s.p99 > max_send_lag_s:
-        reasons.append(
+        faults.append(
             f"schedule slipped: p99 of the send lag is {metrics.send_lag_s.p99:.3f} s, above {max_send_lag_s:g} s"
         )
-    return reasons
+    return faults
 
 
 def too_short(samples: Samples, min_share: float) -> str | None:

@@ -26,6 +26,8 @@ _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\n%s\r\n"
 _MODELS_BODY = b'{"object": "list", "data": [{"id": "mock", "object": "model"}]}'
 _MODELS = _HEAD % (b"application/json", b"Content-Length: %d\r\n" % len(_MODELS_BODY)) + _MODELS_BODY
 """The answer to every GET, misbehaving or not; not recorded."""
+_BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
+DEFAULT_TOKENS = 16
 _STREAM = (b"text/event-stream", b"Transfer-Encoding: chunked\r\n")
 
 
@@ -179,7 +181,8 @@ class Server:
             return
         connection.received += data
         head, blank, rest = bytes(connection.received).partition(b"\r\n\r\n")
-        if not blank or len(rest) < _content_length(head):
+        body = _body(head, rest) if blank else None
+        if body is None:
             return
         connection.received.clear()
         if head.startswith(b"GET "):
@@ -189,7 +192,12 @@ class Server:
         if control:
             seconds, nanoseconds = TIMESPEC.unpack(control[0][2])
             stamp = seconds * 1_000_000_000 + nanoseconds - self._offset_ns
-        tokens = json.loads(rest).get("max_tokens", 16)
+        try:
+            asked = json.loads(body)
+            tokens = int(asked.get("max_tokens") or asked.get("max_completion_tokens") or DEFAULT_TOKENS)
+        except (ValueError, TypeError, AttributeError):
+            connection.sock.sendall(_BAD_REQUEST)
+            return
         index = len(self.record)
         behaviour = self._config.behaviours[index % len(self._config.behaviours)]
         connection.start_ns, connection.sent_ns = stamp, []
@@ -234,12 +242,29 @@ class Server:
         connection.sock.close()
 
 
-def _content_length(head: bytes) -> int:
-    for line in head.split(b"\r\n"):
+def _body(head: bytes, rest: bytes) -> bytes | None:
+    """A request's body, by its length or its transfer chunks; None while it is incomplete."""
+    for line in head.lower().split(b"\r\n"):
         name, _, value = line.partition(b":")
-        if name.strip().lower() == b"content-length":
-            return int(value)
-    return 0
+        if name.strip() == b"content-length":
+            return rest if len(rest) >= int(value) else None
+        if name.strip() == b"transfer-encoding" and b"chunked" in value:
+            return _joined(rest)
+    return b""
+
+
+def _joined(rest: bytes) -> bytes | None:
+    parts: list[bytes] = []
+    while rest:
+        size, found, rest = rest.partition(b"\r\n")
+        length = int(size.partition(b";")[0] or b"0", 16) if found else 0
+        if not found or len(rest) < length + 2:
+            return None
+        if length == 0:
+            return b"".join(parts)
+        parts.append(rest[:length])
+        rest = rest[length + 2 :]
+    return None
 
 
 def main() -> None:

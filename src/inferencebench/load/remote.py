@@ -6,6 +6,7 @@ import socket
 import ssl
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -30,6 +31,10 @@ class Endpoint:
     port: int
     base: str
     key: str | None = None
+    trust: Path | None = None
+    """Certificates (PEM) to trust instead of the system's."""
+    verify: bool = True
+    """False: any certificate is taken, which proves nothing about who answers."""
 
     @property
     def url(self) -> str:
@@ -47,9 +52,21 @@ class Endpoint:
         """What every request carries."""
         return () if self.key is None else (("Authorization", f"Bearer {self.key}"),)
 
+    def context(self) -> ssl.SSLContext | None:
+        """How TLS is checked; None without TLS. Raises UserError for a file that holds no certificates."""
+        if self.scheme != "https":
+            return None
+        try:
+            context = ssl.create_default_context(cafile=None if self.trust is None else str(self.trust))
+        except (OSError, ssl.SSLError) as error:
+            raise UserError(f"--cacert {self.trust}: no certificates in PEM form ({error})") from None
+        if not self.verify:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return context
+
     def target(self) -> Target:
         """For the load client. With https, TLS is set up in `connect`, so that it is part of no latency."""
-        context = ssl.create_default_context() if self.scheme == "https" else None
+        context = self.context()
 
         def connect() -> socket.socket:
             sock = socket.create_connection((self.host, self.port), timeout=_TIMEOUT_S)
@@ -63,7 +80,7 @@ class Endpoint:
         return Target(connect, self.authority, self.base + _ENDPOINT, self.headers)
 
 
-def endpoint(url: str, key_env: str | None = None) -> Endpoint:
+def endpoint(url: str, key_env: str | None = None, *, trust: Path | None = None, verify: bool = True) -> Endpoint:
     """The API at `url`: a server's root, its `/v1`, or the chat endpoint itself.
 
     Raises UserError for what is no such URL, MissingError when the environment variable `key_env` is not set.
@@ -78,7 +95,7 @@ def endpoint(url: str, key_env: str | None = None) -> Endpoint:
     if parts.query or parts.fragment or parts.username:
         raise UserError(f"{url!r}: a query, a fragment or a user is not supported; a key goes in --api-key-env")
     base = parts.path.rstrip("/").removesuffix(_ENDPOINT) or "/v1"
-    return Endpoint(parts.scheme, parts.hostname, port or _SCHEMES[parts.scheme], base, _key(key_env))
+    return Endpoint(parts.scheme, parts.hostname, port or _SCHEMES[parts.scheme], base, _key(key_env), trust, verify)
 
 
 def _key(key_env: str | None) -> str | None:
@@ -136,10 +153,14 @@ def _get(api: Endpoint, path: str, where: str) -> tuple[int, bytes]:
 def _connection(api: Endpoint) -> "HTTPConnection":
     from http.client import HTTPConnection, HTTPSConnection
 
-    kind = HTTPSConnection if api.scheme == "https" else HTTPConnection
-    return kind(api.host, api.port, timeout=_TIMEOUT_S)
+    context = api.context()
+    if context is None:
+        return HTTPConnection(api.host, api.port, timeout=_TIMEOUT_S)
+    return HTTPSConnection(api.host, api.port, timeout=_TIMEOUT_S, context=context)
 
 
 def _unreachable(where: str, error: OSError) -> MissingError:
-    why = error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else reason(error)
-    return MissingError(f"{where}: nothing answers there ({why}); start the server, or correct the URL")
+    if isinstance(error, ssl.SSLCertVerificationError):
+        why = f"{error.verify_message}; name the certificates to trust with --cacert, or take any with --insecure"
+        return MissingError(f"{where}: its certificate is not trusted ({why})")
+    return MissingError(f"{where}: nothing answers there ({reason(error)}); start the server, or correct the URL")

@@ -89,6 +89,7 @@ def _planned(request: SpeedRequest, model: str) -> PlannedRequest:
         temperature=request.temperature,
         seed=request.seed,
         force_length=True,
+        whole=True,
     )
     return PlannedRequest(request.id, body, request.offset_s, request.max_tokens, request.prompt_tokens)
 

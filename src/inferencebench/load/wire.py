@@ -9,6 +9,9 @@ import orjson
 from inferencebench.load.model import Target
 from inferencebench.workload.model import Message
 
+WHOLE = {"top_p": 1.0, "top_k": -1, "min_p": 0.0}
+"""No cut by rank or probability, as vLLM, SGLang and llama.cpp spell it; servers ignore what they do not know."""
+
 
 def chat_body(
     model: str,
@@ -18,10 +21,12 @@ def chat_body(
     temperature: float,
     seed: int | None,
     force_length: bool,
+    whole: bool = False,
 ) -> bytes:
     """The body of a streaming chat completion that reports its usage.
 
-    `force_length` adds `ignore_eos`, so that exactly `max_tokens` are generated where the engine honours it.
+    `force_length` adds `ignore_eos`, so that exactly `max_tokens` are generated where the engine honours it. `whole`
+    says that tokens are drawn from the whole distribution: engines cut it at different places where nothing is said.
     """
     body: dict[str, Any] = {
         "model": model,
@@ -35,6 +40,8 @@ def chat_body(
         body["seed"] = seed
     if force_length:
         body["ignore_eos"] = True
+    if whole:
+        body |= WHOLE
     return orjson.dumps(body)
 
 

@@ -11,7 +11,7 @@ from inferencebench.engines import registry as engines
 from inferencebench.files import sha256_bytes, sha256_file
 from inferencebench.models.store import Checkpoint, ensure_checkpoint
 from inferencebench.paths import cache_dir
-from inferencebench.run.machine import Cores, allocate
+from inferencebench.run.machine import Cores, allocate, devices
 from inferencebench.run.reporter import Reporter, Silent
 from inferencebench.run.salt import campaign_salt
 from inferencebench.run.spec import RunSpec
@@ -82,6 +82,11 @@ class Bench:
     def cores(self) -> Cores:
         """Cores of server and client."""
         return allocate(self.suite.hardware)
+
+    @cached_property
+    def gpus(self) -> tuple[int, ...]:
+        """GPUs of the server, and of the agent."""
+        return devices(self.suite.hardware)
 
     @cached_property
     def hardware(self) -> HardwareFingerprint:

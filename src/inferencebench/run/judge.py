@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,14 +12,18 @@ from inferencebench.files import read_jsonl, write_json
 from inferencebench.gates.integrity import run_checks
 from inferencebench.gates.integrity.model import Evidence as IntegrityEvidence
 from inferencebench.gates.integrity.model import IntegrityResult
+from inferencebench.gates.integrity.registry import missing_required
+from inferencebench.gates.integrity.static.model import Finding
+from inferencebench.gates.integrity.static.scan import scan
 from inferencebench.gates.integrity.tokens import calibrate_band
 from inferencebench.gates.quality import Answer, QualityResult, verdict
 from inferencebench.load.model import RequestSample, Samples
 from inferencebench.load.store import read_samples
 from inferencebench.run import baseline as baselines
-from inferencebench.run import score
+from inferencebench.run import decisions, judges, listen, score
 from inferencebench.run.baseline import Baseline
 from inferencebench.run.events import EventLog
+from inferencebench.run.measure import PROBES
 from inferencebench.run.outcome import Evidence, decide
 from inferencebench.run.phases import finished_seconds
 from inferencebench.run.record import (
@@ -64,6 +69,17 @@ class RunFiles:
         """Samples of each launch."""
         return _samples(self.directory)
 
+    def shorts(self) -> list[Samples]:
+        """Samples of the short probes of each launch."""
+        folders = sorted((self.directory / "measure").glob(f"launch-*/{PROBES}"))
+        return [_reading(folder, read_samples) for folder in folders if (folder / "requests.parquet").exists()]
+
+    def names(self) -> tuple[str, ...] | None:
+        """Host names that the measured servers asked for; None when nobody listened."""
+        ends = [e for e in EventLog(self.directory / "events.jsonl").read() if e.get("event") == "server_stopped"]
+        heard = [end["names"] for end in ends if end.get("names") is not None]
+        return tuple(dict.fromkeys(str(name) for names in heard for name in names)) if heard else None
+
     def survivors(self) -> tuple[int, ...] | None:
         """Processes that outlived the end of the session or of a server; None when no server's end was seen."""
         ends = [e for e in EventLog(self.directory / "events.jsonl").read() if e.get("event") == "server_stopped"]
@@ -96,8 +112,10 @@ def judge(run: RunFiles, baseline: Baseline | None, tau: float | None = None) ->
     samples = run.samples()
     quality = _quality(run, baseline, tau)
     reference = [launch.requests for launch in (_samples(baseline.directory) if baseline else samples)]
-    integrity = _integrity(run, samples, [r for launch in reference for r in launch])
-    decision = decide(Evidence(None, measured.failure, integrity, quality))
+    integrity = _integrity(run, samples, [r for launch in reference for r in launch], baseline)
+    recorded = decisions.current(run.directory, integrity, run.manifest.sha256 if run.manifest else "")
+    missing = missing_required(integrity) if integrity else ()
+    decision = decide(Evidence(None, measured.failure, integrity, quality, recorded, missing))
     value = score.mean_over_launches(measured, metric)
     valid = measured.failure is None
     replicates = score.bootstrap([launch.requests for launch in samples], metric, stream=0) if valid else None
@@ -127,6 +145,7 @@ def judge(run: RunFiles, baseline: Baseline | None, tau: float | None = None) ->
         measurement=measured,
         quality=quality,
         integrity=integrity,
+        decision=recorded,
         best_seen=_best_seen(run),
         baseline=baseline.ref if baseline else None,
         cost=_cost(run),
@@ -142,23 +161,39 @@ def _quality(run: RunFiles, baseline: Baseline | None, tau: float | None) -> Qua
     return verdict(run.answers, reference, tau or gate.tau, gate.min_answered)
 
 
-def _integrity(run: RunFiles, samples: list[Samples], reference: Sequence[RequestSample]) -> IntegrityResult | None:
+def _integrity(
+    run: RunFiles, samples: list[Samples], reference: Sequence[RequestSample], baseline: Baseline | None
+) -> IntegrityResult | None:
     """All checks; the re-tokenization error of `reference`, the baseline's samples, widens the token audit's band."""
     if run.measured.failure is not None or not samples:
         return None
-    return run_checks(
-        IntegrityEvidence(
-            suite=run.spec.suite,
-            scenario=run.spec.the_scenario,
-            peaks=run.machine.peaks,
-            requests=tuple(r for launch in samples for r in launch.requests),
-            chunks=tuple(c for launch in samples for c in launch.chunks),
-            planned=run.requests.requests,
-            survivors=run.survivors(),
-            measurements=run.measured.measurements,
-            token_band=calibrate_band(reference),
-        )
+    evidence = IntegrityEvidence(
+        suite=run.spec.suite,
+        scenario=run.spec.the_scenario,
+        peaks=run.machine.peaks,
+        requests=tuple(r for launch in samples for r in launch.requests),
+        chunks=tuple(c for launch in samples for c in launch.chunks),
+        planned=tuple(r for r in run.requests.requests if r.probe != "short"),
+        survivors=run.survivors(),
+        measurements=run.measured.measurements,
+        token_band=calibrate_band(reference),
+        names=run.names(),
+        shorts=tuple(r for launch in run.shorts() for r in launch.requests),
+        likelihoods=listen.read(run.directory),
+        reference_likelihoods=listen.read(baseline.directory if baseline else run.directory),
+        answers=tuple(run.answers),
+        reference_answers=tuple(baseline.answers if baseline else run.answers),
+        findings=_findings(run),
     )
+    found = run_checks(evidence)
+    panel = judges.newest(run.directory, found)
+    return found if panel is None else run_checks(replace(evidence, panel=panel))
+
+
+def _findings(run: RunFiles) -> tuple[Finding, ...] | None:
+    """What the static rules find in the frozen submission; None where its files are not kept."""
+    folder = run.directory / "freeze" / "submission"
+    return scan(folder) if folder.is_dir() else None
 
 
 def _best_seen(run: RunFiles) -> BestSeen | None:
@@ -178,12 +213,14 @@ def _best_seen(run: RunFiles) -> BestSeen | None:
 
 def _cost(run: RunFiles) -> Cost:
     seconds = {
-        name: finished_seconds(run.directory, name) for name in ("prepare", "solve", "freeze", "measure", "quality")
+        name: finished_seconds(run.directory, name)
+        for name in ("prepare", "solve", "freeze", "measure", "quality", "likelihood")
     }
     return Cost(
         solve_s=seconds["solve"],
         measure_s=seconds["measure"],
         quality_s=seconds["quality"],
+        audit_s=seconds["likelihood"],
         total_s=round(sum(seconds.values()), 3),
     )
 

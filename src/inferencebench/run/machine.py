@@ -27,6 +27,31 @@ def allocate(hardware: Hardware) -> Cores:
     return Cores(server, client)
 
 
+def visible_devices() -> tuple[int, ...] | None:
+    """GPU numbers in `$CUDA_VISIBLE_DEVICES`; None where it is not set. Raises UserError for anything but numbers."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return None
+    try:
+        return tuple(int(part) for part in visible.split(",") if part.strip())
+    except ValueError:
+        raise UserError(f"CUDA_VISIBLE_DEVICES={visible}: name GPUs by number, such as 0,1") from None
+
+
+def devices(hardware: Hardware) -> tuple[int, ...]:
+    """Numbers of the GPUs a run may use: as many as the suite states, of the visible ones.
+
+    Raises UserError when too few are visible."""
+    if hardware.kind == "cpu":
+        return ()
+    visible = visible_devices()
+    numbers = tuple(range(hardware.devices)) if visible is None else visible
+    if len(numbers) < hardware.devices:
+        shown = ",".join(map(str, numbers))
+        raise UserError(f"CUDA_VISIBLE_DEVICES={shown}: {hardware.name} needs {hardware.devices} GPUs")
+    return numbers[: hardware.devices]
+
+
 @contextmanager
 def lease(path: Path, *, wait: bool, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
     """Hold an exclusive lock file while the body runs. The kernel releases it when the holder dies.

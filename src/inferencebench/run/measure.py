@@ -5,7 +5,7 @@ from pathlib import Path
 
 from inferencebench.gates.quality import Answer, grade
 from inferencebench.load import client, metrics, parse, store
-from inferencebench.load.model import LoadPlan, Measurement, PlannedRequest, Recording, RequestSample, Target
+from inferencebench.load.model import LoadPlan, Measurement, PlannedRequest, Recording, RequestSample, Samples, Target
 from inferencebench.load.wire import chat_body
 from inferencebench.run.bench import Bench
 from inferencebench.serve.server import Server
@@ -16,6 +16,8 @@ from inferencebench.workload.requests import WARMUP
 QUALITY = "quality"
 PATIENCE = 4.0
 """A measurement with a time cap ends after so many times its cap, whatever the server does."""
+PROBES = "probes"
+"""Folder, beside the samples of a launch, of the probes' own."""
 EMPTY_REPLY = "no content"
 """How the load client names a whole reply without text."""
 
@@ -30,9 +32,9 @@ def measure_speed(
 ) -> Measurement:
     """Send the warm-up and the timed requests of `scenario`; keep every sample in `folder` as Parquet.
 
-    Profiles run one after the other; profiles without requests (a shortened set) are left out. `duration_s` is shared
-    between them: no request starts later, at the scenario's own concurrency, and none is waited for beyond
-    PATIENCE times that."""
+    Profiles run one after the other; profiles without requests (a shortened set) are left out. Short probes are kept
+    apart and enter no metric. `duration_s` is shared between the profiles: no request starts later, at the scenario's
+    own concurrency, and none is waited for beyond PATIENCE times that."""
     recordings = []
     warmup = [r for r in requests if r.profile == WARMUP]
     if warmup:
@@ -43,9 +45,21 @@ def measure_speed(
         if mine:
             share = None if duration_s is None else duration_s / len(scenario.profiles)
             recordings.append(_run(server, bench, profile, mine, duration_s=share))
-    samples = parse.merge([parse.samples(recording, bench.tokenizer.count) for recording in recordings])
+    everything = parse.merge([parse.samples(recording, bench.tokenizer.count) for recording in recordings])
+    samples, probes = _apart(everything, {r.id for r in requests if r.probe == "short"})
     store.write_samples(folder, samples)
-    return metrics.measurement(metrics.by_profile(samples), bench.suite.min_success_rate)
+    store.write_samples(folder / PROBES, probes)
+    return metrics.measurement(metrics.by_profile(samples), bench.suite.min_success_rate, forced_length=True)
+
+
+def _apart(samples: Samples, probes: set[str]) -> tuple[Samples, Samples]:
+    """Samples of the timed requests, and those of the probes."""
+    timed, others = Samples([], []), Samples([], [])
+    for request in samples.requests:
+        (others if request.id in probes else timed).requests.append(request)
+    for chunk in samples.chunks:
+        (others if chunk.request in probes else timed).chunks.append(chunk)
+    return timed, others
 
 
 def ask(server: Server, bench: Bench, questions: Sequence[Question]) -> list[Answer]:
@@ -94,6 +108,7 @@ def _run(
                 temperature=r.temperature,
                 seed=r.seed,
                 force_length=force_length,
+                whole=True,
             ),
             offset_s=r.offset_s,
             max_tokens=r.max_tokens,
@@ -114,5 +129,5 @@ def _run(
 
 
 def answered_enough(measurement: Measurement, min_success_rate: float) -> bool:
-    """Whether every profile reached the success rate: what else makes a measurement invalid is the client's fault."""
+    """Whether every profile reached the success rate."""
     return all(0 < p.succeeded >= min_success_rate * p.requests for p in measurement.profiles)

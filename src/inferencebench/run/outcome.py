@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from inferencebench.gates.integrity.model import IntegrityResult, Verdict
 from inferencebench.gates.quality import QualityResult
+from inferencebench.run.decisions import RecordedDecision
 from inferencebench.run.record import Outcome, ServerFailure
 
 
@@ -17,6 +18,10 @@ class Evidence:
     failure: ServerFailure | None
     integrity: IntegrityResult | None
     quality: QualityResult | None
+    decision: RecordedDecision | None = None
+    """On this very evidence. It settles a review; it never clears a failed check."""
+    missing: tuple[str, ...] = ()
+    """Required checks that found nothing to look at: nobody can vouch for what was not checked."""
 
 
 class Decision(NamedTuple):
@@ -35,7 +40,10 @@ def _server(e: Evidence) -> str | None:
 
 
 def _integrity(e: Evidence) -> str | None:
-    return _named(e, Verdict.FAIL)
+    if (failed := _named(e, Verdict.FAIL)) is not None:
+        return failed
+    d = e.decision
+    return f"decided fail by {d.by}: {d.reason}" if d and d.verdict == "fail" else None
 
 
 def _incomplete(e: Evidence) -> str | None:
@@ -54,11 +62,16 @@ def _quality(e: Evidence) -> str | None:
 
 
 def _review(e: Evidence) -> str | None:
-    return _named(e, Verdict.REVIEW)
+    open_question = _named(e, Verdict.REVIEW)
+    if open_question is not None and e.missing:
+        return f"required checks without evidence, which no decision replaces: {', '.join(e.missing)}"
+    return None if e.decision and e.decision.verdict == "pass" else open_question
 
 
 def _passed(e: Evidence) -> str:
-    return "all gates passed"
+    d = e.decision
+    settled = d is not None and _named(e, Verdict.REVIEW) is not None
+    return f"all gates passed; review decided pass by {d.by}: {d.reason}" if d and settled else "all gates passed"
 
 
 def _named(e: Evidence, verdict: Verdict) -> str | None:

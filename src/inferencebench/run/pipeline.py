@@ -16,6 +16,7 @@ from inferencebench.run import stages
 from inferencebench.run.baseline import Baseline
 from inferencebench.run.bench import Bench
 from inferencebench.run.judge import RunFiles, judge, write_result
+from inferencebench.run.listen import listen
 from inferencebench.run.machine import lease
 from inferencebench.run.record import Outcome, Result
 from inferencebench.run.spec import BASELINE_AGENT, RunSpec
@@ -63,6 +64,7 @@ def _execute(spec: RunSpec, bench: Bench) -> Baseline | None:
         submission = stages.freeze_submission(run, session)
         measured = stages.measure(run, prepared, submission)
         stages.quality(run, prepared, submission, measured)
+        listen(run, prepared.eval, measured)
         return baseline
     except InfrastructureError as error:
         run.events.append("infrastructure_error", error=str(error))

@@ -6,6 +6,7 @@ from inferencebench.doctor.hardware import HardwareFingerprint, Peaks
 from inferencebench.gates.integrity.model import IntegrityResult
 from inferencebench.gates.quality import QualityResult
 from inferencebench.load.model import Measurement
+from inferencebench.run.decisions import RecordedDecision
 from inferencebench.suites.model import Metric, Record, SeedPair
 
 
@@ -152,6 +153,8 @@ class Cost(Record):
     solve_s: float
     measure_s: float
     quality_s: float
+    audit_s: float = 0.0
+    """Reading the timed texts under the reference model."""
     total_s: float
     api_usd: float | None = None
 
@@ -200,6 +203,8 @@ class Result(Record):
     measurement: Measured | None
     quality: QualityResult | None
     integrity: IntegrityResult | None
+    decision: RecordedDecision | None = None
+    """The newest recorded decision on this evidence."""
     best_seen: BestSeen | None
     baseline: BaselineRef | None
     cost: Cost

@@ -62,6 +62,7 @@ def relaunched(
             cpus=bench.cores.server,
             memory_bytes=int(memory * 2**30) if memory else None,
             scratch=home,
+            gpus=bench.gpus,
         )
         bench.reporter.note("launching the server")
         server = start(sandbox, spec, argv, logs)

@@ -9,6 +9,7 @@ from inferencebench.agents.contract import Agent, SolveSession
 from inferencebench.errors import InfrastructureError
 from inferencebench.files import read_jsonl, sha256_json, write_atomic, write_json, write_jsonl
 from inferencebench.gates.quality import Answer
+from inferencebench.load.metrics import client_faults
 from inferencebench.paths import cache_dir
 from inferencebench.run import workspace
 from inferencebench.run.baseline import Baseline
@@ -68,7 +69,9 @@ class RunContext:
         def waiting() -> None:
             self.bench.reporter.note("waiting for another run on this machine")
 
-        self._device.enter_context(lease(cache_dir() / "leases" / "device.lock", wait=True, on_wait=waiting))
+        names = [f"device-gpu{number}.lock" for number in sorted(self.bench.gpus)] or ["device.lock"]
+        for name in names:
+            self._device.enter_context(lease(cache_dir() / "leases" / name, wait=True, on_wait=waiting))
         self._holds_device = True
 
     def serve(self, logs: Path, *, fresh: bool) -> Relaunched:
@@ -100,7 +103,7 @@ class RunContext:
         self._serving.close()
 
     def _stopped(self, report: KillReport) -> None:
-        self.events.append("server_stopped", killed=report.killed, survivors=list(report.survivors))
+        self.events.append("server_stopped", killed=report.killed, survivors=list(report.survivors), names=report.names)
 
     def close(self) -> None:
         """End the server and give the device back."""
@@ -237,7 +240,7 @@ def measure(run: RunContext, prepared: Prepared, submission: Manifest | ServerFa
             write_json(phase.folder / "comparability.json", key)
             write_json(phase.folder / "machine.json", _machine(run))
             write_json(record, _measured(run, prepared, submission, phase.folder))
-            samples = phase.folder.glob("launch-*/*.parquet")
+            samples = phase.folder.glob("launch-*/**/*.parquet")
             outputs += [record, phase.folder / "comparability.json", phase.folder / "machine.json", *samples]
     return Measured.model_validate_json(record.read_bytes())
 
@@ -272,12 +275,12 @@ def _measured(run: RunContext, prepared: Prepared, submission: Manifest | Server
         launches.append(running.launch)
         measurement = measure_speed(running.server, run.bench, run.spec.the_scenario, prepared.eval.requests, logs)
         measurements.append(measurement)
-        if not measurement.valid:
+        if not answered_enough(measurement, run.spec.suite.min_success_rate):
             reason = "; ".join(measurement.invalid_reasons)
-            if answered_enough(measurement, run.spec.suite.min_success_rate):
-                raise InfrastructureError(reason)
             failure = ServerFailure(reason=reason, log_tail=running.server.log_tail(20))
             break
+        if faults := [fault for profile in measurement.profiles for fault in client_faults(profile)]:
+            raise InfrastructureError("; ".join(faults))
     return Measured(
         measurement_version=MEASUREMENT_VERSION,
         launches=tuple(launches),

@@ -70,4 +70,5 @@ def session_spec(workspace: Path, socket_dir: Path, bench: Bench) -> SandboxSpec
         cpus=bench.cores.server,
         memory_bytes=int(memory * 2**30) if memory else None,
         max_processes=MAX_PROCESSES,
+        gpus=bench.gpus,
     )

@@ -59,6 +59,8 @@ class KillReport:
     """Host pids still alive after the kill."""
     killed: int
     """Processes that were alive when the kill began."""
+    names: tuple[str, ...] | None = None
+    """Host names that programs inside asked for and were told do not exist; None: nobody listened."""
 
 
 class ForeignListenerError(ConnectionError):

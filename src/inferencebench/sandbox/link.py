@@ -116,11 +116,20 @@ class WardenLink:
         """End everything, then look with our own eyes. Idempotent."""
         with self._lock:
             if self._report is None:
+                names = self._names()
                 killed, survivors = self._end(grace_s)
                 self.poll()
                 self._close()
-                self._report = KillReport(tuple(survivors), killed)
+                self._report = KillReport(tuple(survivors), killed, names)
             return self._report
+
+    def _names(self) -> tuple[str, ...] | None:
+        """Host names that were asked for inside; None where nobody listened, or the warden is gone."""
+        try:
+            names = self._request({"do": "names"})[0].get("names")
+        except (OSError, ValueError):
+            return None
+        return None if names is None else tuple(map(str, names))
 
     def _end(self, grace_s: float) -> tuple[int, list[int]]:
         """How many were killed and who survived."""

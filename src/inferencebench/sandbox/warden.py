@@ -5,7 +5,8 @@ or when the harness is gone. A process of its own is needed because `setns` into
 programs with threads, and because a thread that ends would fire the death signal of the children it started.
 
 Protocol: JSON lines over a stream socket. The first request is an `Order`; later ones are `{"do": "socket"}` (the
-answer carries an unconnected TCP socket) and `{"do": "end", "grace_s": x}`. The command's exit code is written as
+answer carries an unconnected TCP socket), `{"do": "names"}` (host names that were asked for inside) and
+`{"do": "end", "grace_s": x}`. The command's exit code is written as
 text into the status pipe.
 """
 
@@ -20,6 +21,7 @@ import socket
 import time
 from typing import Any, NamedTuple
 
+from inferencebench.sandbox.names import NameSink
 from inferencebench.sandbox.namespaces import CLONE_NEWNET, GATE, call_libc, join, protect_devices
 from inferencebench.sandbox.removal import remove_tree
 from inferencebench.sandbox.tree import LINUX, Ended, descendants, end, namespace_members
@@ -118,6 +120,7 @@ class Warden:
         self.init: int | None = None
         self.pid_namespace = 0
         self.order: Order | None = None
+        self.sink: NameSink | None = None
 
     def members(self) -> list[int]:
         """Living processes of the sandbox."""
@@ -178,6 +181,8 @@ class Warden:
             protect_devices(init)
         net = os.open(f"/proc/{init}/ns/net", os.O_RDONLY)
         join(net, CLONE_NEWNET)
+        with contextlib.suppress(OSError):
+            self.sink = NameSink()
         os.write(go_w, b"\n")
         for fd in (net, ready_r, go_w, said_r):
             os.close(fd)
@@ -188,6 +193,10 @@ class Warden:
         request = json.loads(line)
         if self.order is None:
             return *self.start(Order(**request)), False
+        if request["do"] == "names":
+            if self.sink is not None:
+                self.sink.answer()
+            return {"names": None if self.sink is None else list(self.sink.names)}, [], False
         if request["do"] == "socket":
             return {}, [socket.socket(socket.AF_INET, socket.SOCK_STREAM).detach()], False
         return self.finish(request["grace_s"])._asdict(), [], True
@@ -210,12 +219,17 @@ class Warden:
         signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
         poller.register(self.control, select.POLLIN)
         poller.register(wake_r, select.POLLIN)
-        buffer = b""
+        buffer, watched = b"", False
         while os.getppid() == self.harness:
             ready = {fd for fd, _ in poller.poll(500)}
             if wake_r in ready:
                 os.read(wake_r, 4096)
             self.reap()
+            if self.sink is not None and not watched:
+                poller.register(self.sink.socket, select.POLLIN)
+                watched = True
+            if self.sink is not None and self.sink.socket.fileno() in ready:
+                self.sink.answer()
             if self.control.fileno() not in ready:
                 continue
             try:

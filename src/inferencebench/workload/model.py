@@ -1,7 +1,7 @@
 """What the workload stage hands on: request sets and question sets."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from inferencebench.suites.model import Record
 
@@ -28,6 +28,11 @@ class SpeedRequest(Record):
     """Sampling seed sent to the server."""
     offset_s: float
     """Scheduled arrival after the start of the profile; 0 for burst."""
+    probe: Literal["", "repeat", "short"] = ""
+    """`repeat`: the document of request `of` again, under a nonce of its own; timed like any other. `short`: a prompt
+    like the others with a fraction of their output, which no metric counts."""
+    of: str = ""
+    """Id of the request that a `repeat` repeats."""
 
 
 class Question(Record):

@@ -1,6 +1,7 @@
 """Request sets: (suite, scenario, seed, salt) to timed requests that are exact to the token.
 
-What holds for every set: prompts are windows of documents that no two requests share; the dev and the eval side use
+What holds for every set: prompts are windows of documents that no two requests share (but for the probes of the
+integrity gate, see `probes`); the dev and the eval side use
 different documents; every prompt begins with its own nonce line; equal inputs give equal bytes; and nothing of the
 eval side follows from public data without the salt.
 """
@@ -16,6 +17,7 @@ from inferencebench.workload.corpus import CorpusText, Document
 from inferencebench.workload.draws import Draws, digest, split_halves
 from inferencebench.workload.fit import fit_prompt, prompt_message
 from inferencebench.workload.model import RequestSet, SpeedRequest
+from inferencebench.workload.probes import Probe, placed, probes
 from inferencebench.workload.records import read_records, write_records
 from inferencebench.workload.tokens import ChatTokenizer, Span
 
@@ -32,6 +34,9 @@ POOL_FACTOR = 2
 """Windows cut per window needed, where the corpus allows: documents are tokenized until the pool is that large."""
 
 
+NO_PROBE = Probe("", "", "", "", None)
+
+
 class _Slot(NamedTuple):
     """One request before it has a prompt."""
 
@@ -42,6 +47,7 @@ class _Slot(NamedTuple):
     max_tokens: int
     seed: int
     offset_s: float
+    probe: Probe = NO_PROBE
 
 
 def build_requests(
@@ -61,34 +67,43 @@ def build_requests(
     """
     draws = Draws(salt, seed, side, scenario.name)
     slots = _slots(suite, scenario, draws, seed=seed, side=side, salt=salt)
+    extra = probes(scenario, Draws(salt, seed, side, scenario.name, "probes")) if side == "eval" else []
+    slots += [_probe_slot(suite, scenario, draws, probe, salt, seed) for probe in extra]
     overhead = max(tokenizer.prompt_tokens([prompt_message(slot.nonce, "")]) for slot in slots)
     where = f"suite {suite.name}, scenario {scenario.name}"
     _check_length(where, suite, scenario, overhead)
     documents = split_halves(corpus.documents, salt, f"documents|{corpus.name}", lambda d: d.id)[side == "eval"]
     # A window of the largest content: what the template and the nonce take is not needed from the corpus.
     template = tokenizer.prompt_tokens([prompt_message("", "")])
-    windows = _windows(draws.shuffled(documents), scenario.input_tokens - template, len(slots), corpus, tokenizer)
-    if len(windows) < len(slots):
+    needed = sum(not slot.probe.of for slot in slots)
+    windows = _windows(draws.shuffled(documents), scenario.input_tokens - template, needed, corpus, tokenizer)
+    if len(windows) < needed:
         raise UserError(
-            f"{where}: needs {len(slots)} prompts of {scenario.input_tokens} tokens, but the {side} half of corpus "
+            f"{where}: needs {needed} prompts of {scenario.input_tokens} tokens, but the {side} half of corpus "
             f"{corpus.name} ({len(documents)} documents) holds {len(windows)}; lower requests or input_tokens, or use "
             f"a larger corpus"
         )
-    chosen = draws.shuffled(windows)[: len(slots)]
-    requests = tuple(
+    fresh = iter(draws.shuffled(windows)[:needed])
+    chosen: dict[str, str] = {}
+    for slot in slots:  # sources come before their repeats
+        chosen[slot.id] = chosen[slot.probe.of] if slot.probe.of else next(fresh)
+    requests = [
         SpeedRequest(
             id=slot.id,
             profile=slot.profile,
-            messages=(fit_prompt(window, slot.nonce, slot.prompt_tokens, tokenizer),),
+            messages=(fit_prompt(chosen[slot.id], slot.nonce, slot.prompt_tokens, tokenizer),),
             prompt_tokens=slot.prompt_tokens,
             max_tokens=slot.max_tokens,
             temperature=scenario.temperature,
             seed=slot.seed,
             offset_s=slot.offset_s,
+            probe=slot.probe.kind,
+            of=slot.probe.of,
         )
-        for slot, window in zip(slots, chosen, strict=True)
-    )
-    return RequestSet(out, write_records(out, requests), requests)
+        for slot in slots
+    ]
+    ordered = placed(requests, Draws(salt, seed, side, scenario.name, "places"))
+    return RequestSet(out, write_records(out, ordered), ordered)
 
 
 def read_requests(path: Path) -> RequestSet:
@@ -118,6 +133,21 @@ def _slots(suite: Suite, scenario: Scenario, draws: Draws, *, seed: int, side: S
         for profile_name, profile_offsets in plan
         for number, offset in enumerate(profile_offsets)
     ]
+
+
+def _probe_slot(suite: Suite, scenario: Scenario, draws: Draws, probe: Probe, salt: bytes, seed: int) -> _Slot:
+    """A probe with the lengths of timed traffic, or its own output length."""
+    drawn = _output_tokens(suite, scenario, probe.profile, draws)
+    return _Slot(
+        id=probe.id,
+        profile=probe.profile,
+        nonce=digest(salt, seed, "eval", scenario.name, "nonce", probe.id).hex()[:16],
+        prompt_tokens=draws.integer(math.ceil(suite.range_ratio * scenario.input_tokens), scenario.input_tokens),
+        max_tokens=probe.max_tokens or drawn,
+        seed=draws.integer(0, 2**31 - 1),
+        offset_s=0.0,
+        probe=probe,
+    )
 
 
 def _output_tokens(suite: Suite, scenario: Scenario, profile: str, draws: Draws) -> int:

@@ -9,6 +9,10 @@ from typing import Protocol
 from pydantic import Field
 
 from inferencebench.doctor.hardware import Peaks
+from inferencebench.gates.integrity.likelihood import Likelihood
+from inferencebench.gates.integrity.static.model import Finding
+from inferencebench.gates.judge.model import Panel
+from inferencebench.gates.quality import Answer
 from inferencebench.load.model import ChunkSample, Measurement, RequestSample
 from inferencebench.suites.model import Record, Scenario, Suite
 from inferencebench.workload.model import SpeedRequest
@@ -87,6 +91,21 @@ class Evidence:
     """Calibrated on the reference by `tokens.calibrate_band`."""
     shared_prefix_tokens: int = TEMPLATE_TOKENS
     """Upper bound of the prompt tokens before the nonce, which an honest prefix cache skips."""
+    shorts: tuple[RequestSample, ...] = ()
+    """The short probes of all launches."""
+    likelihoods: tuple[Likelihood, ...] | None = None
+    """The timed texts under the reference model; None: not scored."""
+    reference_likelihoods: tuple[Likelihood, ...] | None = None
+    """The same of the baseline's own texts: what re-tokenization and arithmetic alone do to an honest server."""
+    answers: tuple[Answer, ...] = ()
+    reference_answers: tuple[Answer, ...] = ()
+    """The baseline's answers to the same questions."""
+    names: tuple[str, ...] | None = None
+    """Host names that the server asked for; None: nobody listened."""
+    panel: Panel | None = None
+    """What the judges said of this evidence; None: they were not asked."""
+    findings: tuple[Finding, ...] | None = None
+    """Of the static rules over the submission; None: not looked at."""
 
     @cached_property
     def succeeded(self) -> tuple[RequestSample, ...]:

@@ -3,11 +3,16 @@
 from importlib.metadata import entry_points
 
 from inferencebench.errors import UserError
+from inferencebench.gates.integrity.content import Margins, OpeningMargins, RepeatUnique, WrongAnswers
+from inferencebench.gates.integrity.egress import Egress
 from inferencebench.gates.integrity.model import Check, CheckResult, Evidence, IntegrityResult, Verdict
 from inferencebench.gates.integrity.physical import LatencyFloor, RequestRateCeiling, TpotFloor, TtftFloor
 from inferencebench.gates.integrity.processes import Survivors
+from inferencebench.gates.integrity.static.check import StaticRules
+from inferencebench.gates.integrity.streams import FirstGap, FirstToken, HoldThenFlush, TtftSlope
 from inferencebench.gates.integrity.texts import CannedText, SamplesComplete
 from inferencebench.gates.integrity.tokens import ForcedLength, PromptAudit, TokenAudit
+from inferencebench.gates.judge.check import Judges
 
 GROUP = "inferencebench.checks"
 
@@ -22,6 +27,17 @@ BUILTIN: tuple[Check, ...] = (
     SamplesComplete(),
     CannedText(),
     Survivors(),
+    TtftSlope(),
+    FirstGap(),
+    FirstToken(),
+    HoldThenFlush(),
+    Margins(),
+    OpeningMargins(),
+    WrongAnswers(),
+    RepeatUnique(),
+    StaticRules(),
+    Egress(),
+    Judges(),
 )
 
 
@@ -54,6 +70,12 @@ def overall(selected: tuple[Check, ...], results: tuple[CheckResult, ...]) -> Ve
         return Verdict.FAIL
     unseen = any(c.required and r.verdict is Verdict.NOT_APPLICABLE for c, r in zip(selected, results, strict=True))
     return Verdict.REVIEW if unseen or Verdict.REVIEW in verdicts else Verdict.PASS
+
+
+def missing_required(result: IntegrityResult) -> tuple[str, ...]:
+    """The required checks that found nothing to look at."""
+    required = {check.name for check in checks() if check.required}
+    return tuple(c.name for c in result.checks if c.verdict is Verdict.NOT_APPLICABLE and c.name in required)
 
 
 def _run(check: Check, evidence: Evidence) -> CheckResult:

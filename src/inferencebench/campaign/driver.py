@@ -1,0 +1,187 @@
+"""The driver: places tasks until every one is done or given up, and can be killed at any moment.
+
+It keeps nothing in memory that a restart would need: what is done stands in the run directories, what was placed in the
+journal. One table says what the end of a placement means.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from inferencebench.campaign.executors.contract import Executor, Life, Order, Status
+from inferencebench.campaign.journal import History, Journal, State, outcome, spent_usd, state
+from inferencebench.campaign.plan import Plan, Task
+from inferencebench.errors import InfrastructureError
+from inferencebench.run.machine import lease
+
+POLL_S = 1.0
+OUTAGE_S = 600.0
+"""How long the campaign directory may be away (a shared file system that restarts) before the driver gives up."""
+EXIT_INPUT = 2
+
+
+class End(StrEnum):
+    """What the end of a placement without a result means."""
+
+    AGAIN = "again"
+    """Infrastructure: retried, within the attempts."""
+    HOPELESS = "hopeless"
+    """The input is wrong: the same command would say the same."""
+
+
+def meaning(status: Status) -> End:
+    """The table: only the command itself, by exit code 2, says that its input is wrong."""
+    return End.HOPELESS if status.life is Life.ENDED and status.exit_code == EXIT_INPUT else End.AGAIN
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The campaign at one moment."""
+
+    states: Mapping[str, State]
+    where: Mapping[str, str]
+    """Host of each running task."""
+    spent_usd: float
+    stopped: str | None
+    """Why nothing more is placed; None: it goes on."""
+
+
+class Driver:
+    """Takes a plan to its end on one executor."""
+
+    def __init__(self, plan: Plan, out: Path, executor: Executor, watch: Callable[[Snapshot], None]) -> None:
+        self._plan, self._out, self._executor, self._watch = plan, out.absolute(), executor, watch
+        self._tasks = {task.id: task for task in plan.tasks}
+
+    def run(self) -> Snapshot:
+        """Place and poll until nothing is left to do.
+
+        Raises UserError when another driver works on this directory, InfrastructureError when the directory is away
+        for too long or the executor does not work."""
+        with lease(self._out / ".campaign" / ".lock", wait=False):
+            journal = Journal(self._out)
+            away_since: float | None = None
+            while True:
+                try:
+                    snapshot = self._step(journal)
+                    away_since = None
+                except OSError as error:
+                    away_since = away_since or time.monotonic()
+                    if time.monotonic() - away_since > OUTAGE_S:
+                        raise InfrastructureError(f"{self._out}: not readable for {OUTAGE_S:.0f} s: {error}") from None
+                    time.sleep(POLL_S)
+                    continue
+                self._watch(snapshot)
+                active = {State.PLACED, State.RUNNING}
+                if not snapshot.stopped and State.WAITING in snapshot.states.values():
+                    active.add(State.WAITING)
+                if active.isdisjoint(snapshot.states.values()):
+                    return snapshot
+                time.sleep(POLL_S)
+
+    def _step(self, journal: Journal) -> Snapshot:
+        histories = journal.histories()
+        where = self._collect(journal, histories)
+        self._give_up(journal, histories)
+        spent = spent_usd(self._out, self._plan.tasks)
+        stopped = self._bound(spent)
+        if not stopped:
+            self._place(journal, histories)
+        states = {task.id: state(self._out, task, histories[task.id]) for task in self._plan.tasks}
+        return Snapshot(states, where, spent, stopped)
+
+    def _collect(self, journal: Journal, histories: dict[str, History]) -> dict[str, str]:
+        """Note every placement that ended; gives where the others are."""
+        handles = {h.handle: task for task, h in histories.items() if h.handle and task in self._tasks}
+        where = {}
+        for handle, status in self._executor.poll(list(handles)).items():
+            task = self._tasks[handles[handle]]
+            if status.life in (Life.QUEUED, Life.RUNNING):
+                where[task.id] = status.where
+                continue
+            finished = outcome(self._out, task) is not None
+            reason = status.reason if finished else f"{status.reason or status.life}: {_last_line(self._log(task))}"
+            again = not finished and meaning(status) is End.AGAIN
+            journal.append(
+                "ended", task.id, handle=handle, exit_code=status.exit_code, reason=reason, infrastructure=again,
+                where=status.where,
+            )  # fmt: skip
+            if not finished and not again:
+                journal.append("gave_up", task.id, reason=reason)
+            histories.update(journal.histories())
+        return where
+
+    def _give_up(self, journal: Journal, histories: dict[str, History]) -> None:
+        """End what used up its attempts, and what waits for a baseline that did."""
+        for task in self._plan.tasks:
+            history = histories[task.id]
+            if history.hopeless or history.handle or outcome(self._out, task) is not None:
+                continue
+            reason = None
+            if len(history.failures) >= self._plan.campaign.retry.attempts:
+                reason = f"{len(history.failures)} infrastructure failures, the last: {history.failures[-1]}"
+            elif task.after and histories[task.after].hopeless and outcome(self._out, self._tasks[task.after]) is None:
+                reason = "its baseline was given up"
+            if reason:
+                journal.append("gave_up", task.id, reason=reason)
+                history.hopeless = reason
+
+    def _place(self, journal: Journal, histories: dict[str, History]) -> None:
+        """Hand over what is ready, as far as the executor has room."""
+        placed = sum(1 for history in histories.values() if history.handle)
+        room = self._executor.free()
+        slots = self._plan.campaign.executor.slots
+        if slots is not None and room is None:
+            room = max(0, slots - placed)
+        ready = [task for task in self._plan.tasks if self._ready(task, histories)]
+        orders = [self._order(task) for task in (ready if room is None else ready[:room])]
+        if not orders:
+            return
+        for task_id, handle in self._executor.place(orders).items():
+            journal.append("placed", task_id, handle=handle, executor=self._executor.name)
+            histories.update(journal.histories())
+
+    def _ready(self, task: Task, histories: dict[str, History]) -> bool:
+        if state(self._out, task, histories[task.id]) is not State.WAITING:
+            return False
+        if task.after and outcome(self._out, self._tasks[task.after]) is None:
+            return False
+        failures = len(histories[task.id].failures)
+        wait = self._plan.campaign.retry.backoff_s * 2 ** (failures - 1) if failures else 0.0
+        since = time.time() - histories[task.id].ended_at
+        return not 0 <= since < wait  # a clock that was set back must not hold a task for ever
+
+    def _order(self, task: Task) -> Order:
+        campaign = self._plan.campaign
+        python = str(campaign.executor.options.get("python", sys.executable))
+        return Order(
+            task=task.id,
+            argv=(python, "-m", "inferencebench", *task.argv(campaign, self._out)),
+            devices=task.devices,
+            time_limit_s=task.estimated_s * campaign.executor.time_margin,
+            log=self._log(task),
+            env={},
+        )
+
+    def _log(self, task: Task) -> Path:
+        return self._out / ".campaign" / "logs" / f"{task.id}.log"
+
+    def _bound(self, spent: float) -> str | None:
+        bounds = self._plan.campaign.bounds
+        if bounds.max_usd is not None and spent >= bounds.max_usd:
+            return f"spent ${spent:.2f} of ${bounds.max_usd:.2f}"
+        return None
+
+
+def _last_line(log: Path) -> str:
+    """What the command said last; only the end of the file is read."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - 4096))
+            lines = file.read().decode(errors="replace").split("\n")
+    except OSError:
+        return "no log"
+    return next((line.strip() for line in reversed(lines) if line.strip()), "an empty log")[:300]

@@ -1,0 +1,77 @@
+"""The executor contract.
+
+A placement is one try to run one task's command. Its handle is a string that a later process of the same user can poll
+and cancel, so that a driver that was killed finds its placements again. An executor never retries by itself.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from inferencebench.sandbox.contract import Probe
+
+
+class Life(StrEnum):
+    """The life of a placement."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    ENDED = "ended"
+    LOST = "lost"
+    """The executor knows nothing of it: ended long ago, or taken by a restart of the scheduler."""
+
+
+class Status(NamedTuple):
+    """Where a placement is, and how it ended."""
+
+    life: Life
+    exit_code: int | None = None
+    """Of the command, where known; negative: killed by that signal."""
+    reason: str = ""
+    """In the executor's own words: `NODE_FAIL`, `TIMEOUT`, `OUT_OF_MEMORY`, …"""
+    where: str = ""
+    """Host, and devices if known."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is placed: a command with what it needs."""
+
+    task: str
+    argv: tuple[str, ...]
+    """The whole command, interpreter first."""
+    devices: int
+    """GPUs; 0: a CPU run."""
+    time_limit_s: float
+    log: Path
+    """stdout and stderr of the command, appended."""
+    env: Mapping[str, str]
+    """Added to the environment; never a secret (a scheduler stores what it is given)."""
+
+
+class Executor(Protocol):
+    """One way to run commands."""
+
+    @property
+    def name(self) -> str:
+        """As in a campaign file."""
+
+    def probe(self) -> Probe:
+        """Whether it works here."""
+
+    def free(self) -> int | None:
+        """How many more orders of this campaign's kind start at once; None: it queues whatever it is given."""
+
+    def place(self, orders: Sequence[Order]) -> dict[str, str]:
+        """Handle by task. An order that finds no place is left out. Raises InfrastructureError when nothing works."""
+
+    def poll(self, handles: Sequence[str]) -> dict[str, Status]:
+        """Status by handle; every handle asked for is in it."""
+
+    def cancel(self, handles: Sequence[str]) -> None:
+        """End these placements. Returns when they have been told; `poll` says when they ended."""
+
+    def close(self) -> None:
+        """Give back what this process holds. Placements that outlive their driver by design go on."""

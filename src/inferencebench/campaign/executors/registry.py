@@ -1,0 +1,46 @@
+"""From an executor's name in a campaign file to the executor."""
+
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from inferencebench.campaign.executors.contract import Executor
+from inferencebench.campaign.model import Campaign
+from inferencebench.doctor.gpu import scan_gpus
+from inferencebench.errors import UserError
+from inferencebench.run.machine import visible_devices
+
+GROUP = "inferencebench.executors"
+
+
+def local(campaign: Campaign, folder: Path) -> Executor:
+    """This machine: the GPUs that are visible, or CPU slots."""
+    from inferencebench.campaign.executors.local import LocalExecutor
+
+    visible = visible_devices()
+    gpus = tuple(range(len(scan_gpus().gpus))) if visible is None else visible
+    return LocalExecutor(campaign.executor.slots, gpus)
+
+
+def slurm(campaign: Campaign, folder: Path) -> Executor:
+    """The cluster that `sbatch` here submits to."""
+    from inferencebench.campaign.executors.slurm import SlurmExecutor
+
+    return SlurmExecutor(campaign.executor, folder / "slurm")
+
+
+BUILTIN: dict[str, Callable[[Campaign, Path], Executor]] = {"local": local, "slurm": slurm}
+
+
+def get(campaign: Campaign, folder: Path) -> Executor:
+    """The campaign's executor; `folder`: the campaign's own, for scripts and orders.
+
+    Raises UserError for an unknown name or bad options."""
+    kind = campaign.executor.kind
+    if kind in BUILTIN:
+        return BUILTIN[kind](campaign, folder)
+    declared = {entry.name: entry for entry in entry_points(group=GROUP)}
+    if kind not in declared:
+        raise UserError(f"executor.kind: {kind!r} is not known; give {', '.join(sorted({*BUILTIN, *declared}))}")
+    executor: Executor = declared[kind].load()(campaign, folder)
+    return executor

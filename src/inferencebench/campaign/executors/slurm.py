@@ -1,0 +1,204 @@
+"""`slurm`: job arrays by `sbatch`, one array element per run.
+
+Options of the campaign file: `partition`, `account`, `qos`, `constraint`, `gres` (default `gpu:{devices}` for GPU
+runs), `cpus`, `memory` (as in `--mem`), `setup` (lines of shell before the command, such as a module load), `extra`
+(further sbatch options), `python` (the interpreter on the nodes). CPU runs take a whole node (`--exclusive`) unless
+`cpus` is given. The job is told by SIGTERM a minute before its time limit; Slurm may requeue it after a lost node,
+since the same command continues a run.
+"""
+
+import math
+import os
+import shutil
+import subprocess
+import uuid
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from inferencebench.campaign.executors.batch import exit_file, read_exit, write_orders
+from inferencebench.campaign.executors.contract import Life, Order, Status
+from inferencebench.campaign.model import Placement
+from inferencebench.errors import InfrastructureError, UserError
+from inferencebench.files import write_atomic
+from inferencebench.sandbox.contract import Probe
+
+COMMAND_S = 60.0
+"""A scheduler under load answers late."""
+WARNING_S = 60
+QUEUED = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD", "SPECIAL_EXIT"}
+RUNNING = {"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "RESIZING", "SIGNALING", "STAGE_OUT"}
+OPTIONS = {"partition", "account", "qos", "constraint", "gres", "cpus", "memory", "setup", "extra", "python"}
+COLUMNS = "JobArrayID:40,State:24,Reason:60,NodeList:60,exit_code:12"
+WIDTHS = (40, 24, 60, 60, 12)
+
+
+class _Job(NamedTuple):
+    """A handle: `JOB_INDEX:ORDERS_FILE`."""
+
+    id: str
+    orders: Path
+
+    @property
+    def element(self) -> int:
+        """Its place in the array and in the orders."""
+        return int(self.id.partition("_")[2])
+
+
+class SlurmExecutor:
+    """Runs on the cluster that `sbatch` here submits to. `folder` takes scripts and orders; all nodes must see it."""
+
+    name = "slurm"
+
+    def __init__(self, placement: Placement, folder: Path) -> None:
+        """Raises UserError for an unknown option."""
+        if unknown := sorted(placement.options.keys() - OPTIONS):
+            raise UserError(
+                f"executor.options.{unknown[0]}: not an option of slurm; known are {', '.join(sorted(OPTIONS))}"
+            )
+        self._options: Mapping[str, str | int | float | bool | list[str]] = placement.options
+        self._folder = folder.absolute()
+
+    def probe(self) -> Probe:
+        """Whether a controller answers."""
+        if shutil.which("sbatch") is None:
+            return Probe(False, "sbatch is not on the PATH", "run on a login node, or install slurm-client")
+        done = _slurm("sinfo", "--noheader", "--format=%D %P %t")
+        if done.returncode:
+            return Probe(
+                False, f"sinfo: {_first(done.stderr)}", "ask `scontrol ping`; set SLURM_CONF if it is elsewhere"
+            )
+        return Probe(True, "; ".join(done.stdout.split("\n")[:3]).strip("; "))
+
+    def free(self) -> None:
+        """Slurm queues."""
+
+    def place(self, orders: Sequence[Order]) -> dict[str, str]:
+        """One array per size of request. Raises InfrastructureError, with sbatch's words, when it refuses."""
+        groups: dict[tuple[int, int], list[Order]] = defaultdict(list)
+        for order in orders:
+            groups[order.devices, math.ceil(order.time_limit_s / 60)].append(order)
+        handles = {}
+        for (devices, minutes), group in groups.items():
+            path = self._folder / f"{uuid.uuid4().hex[:12]}.json"
+            write_orders(path, group)
+            job = self._submit(path, len(group), devices, minutes)
+            handles.update({order.task: f"{job}_{index}:{path}" for index, order in enumerate(group)})
+        return handles
+
+    def poll(self, handles: Sequence[str]) -> dict[str, Status]:
+        """From `squeue`, and from the exit file of what Slurm has forgotten."""
+        jobs = {handle: _job(handle) for handle in handles}
+        rows = self._queue({job.id for job in jobs.values()})
+        return {handle: _status(job, rows.get(job.id)) for handle, job in jobs.items()}
+
+    def cancel(self, handles: Sequence[str]) -> None:
+        """`scancel`: SIGTERM first, SIGKILL after the cluster's KillWait."""
+        if ids := [_job(handle).id for handle in handles]:
+            _slurm("scancel", "--full", *ids)
+
+    def close(self) -> None:
+        """Nothing is held: jobs go on without their driver."""
+
+    def script(self, orders: Path, count: int, devices: int, minutes: int) -> str:
+        """The batch script of an array of `count` orders."""
+        directives = [
+            "job-name=inferencebench",
+            f"array=0-{count - 1}",
+            "ntasks=1",
+            f"time={minutes}",
+            f"signal=B:TERM@{WARNING_S}",
+            "requeue",
+            "open-mode=append",
+            f"output={orders.with_suffix('.%a.slurm.log')}",
+        ]
+        for name in ("partition", "account", "qos", "constraint"):
+            if name in self._options:
+                directives.append(f"{name}={self._options[name]}")
+        gres = str(self._options.get("gres", "gpu:{devices}" if devices else ""))
+        if gres:
+            directives.append(f"gres={gres.format(devices=devices)}")
+        cpus = self._options.get("cpus")
+        directives.append(f"cpus-per-task={cpus}" if cpus else "exclusive")
+        if "memory" in self._options:
+            directives.append(f"mem={self._options['memory']}")
+        directives += [str(option).removeprefix("--") for option in _list(self._options.get("extra"))]
+        lines = ["#!/bin/bash", *(f"#SBATCH --{directive}" for directive in directives)]
+        lines += [*map(str, _list(self._options.get("setup")))]
+        python = self._options.get("python", _interpreter())
+        lines.append(f'exec "{python}" -m inferencebench.campaign.executors.batch "{orders}" "$SLURM_ARRAY_TASK_ID"')
+        return "\n".join(lines) + "\n"
+
+    def _submit(self, orders: Path, count: int, devices: int, minutes: int) -> str:
+        script = orders.with_suffix(".sh")
+        write_atomic(script, self.script(orders, count, devices, minutes))
+        done = _slurm("sbatch", "--parsable", str(script))
+        if done.returncode:
+            raise InfrastructureError(f"sbatch: {_first(done.stderr)}; see {script}")
+        return done.stdout.strip().split(";")[0]
+
+    def _queue(self, ids: set[str]) -> dict[str, list[str]]:
+        """Columns of each job that Slurm still knows. Raises OSError when the controller does not answer."""
+        if not ids:
+            return {}
+        arrays = sorted({job.partition("_")[0] for job in ids})
+        done = _slurm(
+            "squeue", "--noheader", "--array", "--states=all", f"--jobs={','.join(arrays)}", f"--Format={COLUMNS}"
+        )
+        if done.returncode and "Invalid job id" not in done.stderr:
+            raise OSError(f"squeue: {_first(done.stderr)}")
+        found = {}
+        for line in done.stdout.split("\n"):
+            cells, start = [], 0
+            for width in WIDTHS:
+                cells.append(line[start : start + width].strip())
+                start += width
+            found[cells[0]] = cells
+        return found
+
+
+def _status(job: _Job, row: list[str] | None) -> Status:
+    code = read_exit(exit_file(job.orders, job.element))
+    if row is None:
+        return Status(Life.ENDED, code, f"exit code {code}") if code is not None else Status(Life.LOST)
+    _, state, reason, nodes, raw = row
+    if state in QUEUED:
+        return Status(Life.QUEUED, reason=reason, where=reason)
+    if state in RUNNING:
+        return Status(Life.RUNNING, where=nodes)
+    if state == "COMPLETED":
+        code = 0
+    elif state != "FAILED":
+        code = None  # ended by Slurm: what the command said while it was killed does not count
+    elif code is None and raw.isdigit():
+        code = int(raw)
+    detail = f", exit code {code}" if code is not None else ""
+    return Status(Life.ENDED, code, f"{state}{'' if reason in ('None', '') else f' ({reason})'}{detail}", nodes)
+
+
+def _job(handle: str) -> _Job:
+    job, _, orders = handle.partition(":")
+    return _Job(job, Path(orders))
+
+
+def _slurm(*argv: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of Slurm's. Raises OSError when it does not answer in time."""
+    try:
+        return subprocess.run(argv, capture_output=True, text=True, timeout=COMMAND_S, check=False, env={**os.environ})
+    except subprocess.TimeoutExpired:
+        raise OSError(f"{argv[0]}: no answer in {COMMAND_S:.0f} s") from None
+
+
+def _interpreter() -> str:
+    import sys
+
+    return sys.executable
+
+
+def _list(value: object) -> list[object]:
+    return list(value) if isinstance(value, list) else [] if value is None else [value]
+
+
+def _first(text: str) -> str:
+    return next((line.strip() for line in text.split("\n") if line.strip()), "no message")

@@ -1,0 +1,139 @@
+"""What a campaign did: `.campaign/tasks.jsonl`, append-only, and what the run directories say."""
+
+import fcntl
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from inferencebench.campaign.plan import Task
+from inferencebench.run.events import EventLog
+from inferencebench.run.record import Outcome
+
+FOLDER = ".campaign"
+LOG = "tasks.jsonl"
+STUCK_S = 1800.0
+"""A run that appended no event for this long, beyond its budget, is shown as stuck."""
+
+
+class State(StrEnum):
+    """Where a task is."""
+
+    WAITING = "waiting"
+    """For its baseline, a device, or the end of a back-off."""
+    PLACED = "placed"
+    """Handed to the executor; the run has not begun or its machine is elsewhere."""
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    """Infrastructure failures used up the attempts, or the input is wrong."""
+
+
+@dataclass
+class History:
+    """What the log says of one task."""
+
+    placed: int = 0
+    """How often it was placed and really begun by us; every one is an attempt."""
+    handle: str | None = None
+    """The executor's name of the newest placement; None when that ended."""
+    ended_at: float = 0.0
+    """Epoch seconds of the newest end."""
+    failures: list[str] = field(default_factory=list)
+    """Reasons of infrastructure failures, oldest first."""
+    hopeless: str | None = None
+    """Why it is not tried again."""
+
+
+class Journal:
+    """The campaign's log; one driver at a time appends to it."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self.folder = out / FOLDER
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._log = EventLog(self.folder / LOG)
+
+    def append(self, event: str, task: str, **fields: Any) -> None:
+        """`placed` (handle), `ended` (reason, exit_code, infrastructure), `gave_up` (reason)."""
+        self._log.append(event, task=task, **fields)
+
+    def histories(self) -> dict[str, History]:
+        """What happened to each task so far."""
+        found: dict[str, History] = defaultdict(History)
+        for row in self._log.read():
+            history = found[str(row.get("task"))]
+            match row.get("event"):
+                case "placed":
+                    history.placed += 1
+                    history.handle = str(row.get("handle"))
+                case "ended":
+                    history.handle = None
+                    history.ended_at = float(row.get("at", 0.0))
+                    if row.get("infrastructure"):
+                        history.failures.append(str(row.get("reason")))
+                case "gave_up":
+                    history.hopeless = str(row.get("reason"))
+        return found
+
+    def started_at(self) -> float | None:
+        """Epoch seconds of the first placement; None before it."""
+        return next((float(row["at"]) for row in self._log.read() if row.get("event") == "placed"), None)
+
+
+def outcome(out: Path, task: Task) -> Outcome | None:
+    """How a finished run ended, from its own record; None while there is none, or it is damaged."""
+    try:
+        return Outcome(json.loads((out / task.directory / "result.json").read_bytes())["outcome"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+def in_progress(out: Path, task: Task) -> bool:
+    """Whether a process of this file system holds the run's lock. Of other machines only where locks are shared."""
+    try:
+        fd = os.open(out / task.directory / ".lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def state(out: Path, task: Task, history: History) -> State:
+    """Where the task is; the run directory wins over the log."""
+    if outcome(out, task) is not None:
+        return State.DONE
+    if in_progress(out, task):
+        return State.RUNNING
+    if history.hopeless:
+        return State.FAILED
+    return State.PLACED if history.handle else State.WAITING
+
+
+def last_event_age_s(out: Path, task: Task, now: float) -> float | None:
+    """Seconds since the run wrote an event; None when it wrote none."""
+    try:
+        return max(0.0, now - (out / task.directory / "events.jsonl").stat().st_mtime)
+    except OSError:
+        return None
+
+
+def spent_usd(out: Path, tasks: Iterable[Task]) -> float:
+    """US dollars that the finished runs say they cost."""
+    total = 0.0
+    for task in tasks:
+        try:
+            cost = json.loads((out / task.directory / "result.json").read_bytes())["cost"]
+            total += sum(float(cost.get(name) or 0.0) for name in ("api_usd", "machine_usd"))
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            continue
+    return total

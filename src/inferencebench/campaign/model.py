@@ -1,0 +1,122 @@
+"""The campaign file: what is run, where, and within which limits."""
+
+import tomllib
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from inferencebench.errors import UserError
+from inferencebench.run.spec import Condition
+from inferencebench.suites.explain import explain
+from inferencebench.suites.model import Record, ScenarioName, SeedPair
+
+Names = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class Matrix(Record):
+    """The product of these is run, less the excludes."""
+
+    suites: Names
+    """Names of built-in suites or TOML files."""
+    agents: Names
+    scenarios: tuple[ScenarioName, ...] = ()
+    """None given: all of the suite."""
+    seed_pairs: tuple[SeedPair, ...] = ()
+    """None given: all of the suite."""
+    conditions: Annotated[tuple[Condition, ...], Field(min_length=1)] = (Condition(),)
+    repeats: Annotated[int, Field(gt=0)] = 1
+    """Runs per cell and seed pair, numbered from 0."""
+
+
+class Exclude(Record):
+    """Runs left out: those that match all fields given. Names may hold `*`."""
+
+    suite: str = "*"
+    agent: str = "*"
+    scenario: str = "*"
+    condition: str = "*"
+
+    @model_validator(mode="after")
+    def _excludes_something_less_than_all(self) -> Self:
+        if self == Exclude.model_construct():
+            raise ValueError("an exclude needs at least one of suite, agent, scenario, condition")
+        return self
+
+
+class Bounds(Record):
+    """Where a campaign stops placing runs; what runs then is finished."""
+
+    max_usd: Annotated[float, Field(gt=0)] | None = None
+    """Spend on API calls and machines together."""
+    max_device_hours: Annotated[float, Field(gt=0)] | None = None
+
+
+class Rates(Record):
+    """Prices for estimates and spend."""
+
+    device_usd_per_hour: Annotated[float, Field(ge=0)] = 0.0
+    agent_usd_per_hour: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    """Expected API spend of an agent (its full name, may hold `*`), in US dollars per hour of budget."""
+
+
+class Retry(Record):
+    """What happens after an infrastructure failure; runs that were scored are never repeated."""
+
+    attempts: Annotated[int, Field(gt=0)] = 3
+    backoff_s: Annotated[float, Field(ge=0)] = 30.0
+    """Before the second attempt; doubles with each."""
+
+
+class Placement(Record):
+    """Where runs go."""
+
+    kind: str = "local"
+    """Name of an executor: local, slurm, ray, htcondor, or one of an entry point."""
+    slots: Annotated[int, Field(gt=0)] | None = None
+    """Runs at a time; None: one per free device (local), or as many as the scheduler takes."""
+    sandbox: str = "auto"
+    time_margin: Annotated[float, Field(ge=1)] = 1.5
+    """A scheduler's time limit over the estimated time."""
+    options: dict[str, str | int | float | bool | list[str]] = Field(default_factory=dict)
+    """Options of the executor, by the names in its documentation (`partition`, `gres`, `address`, …)."""
+
+
+class Campaign(Record):
+    """A campaign file, read and checked."""
+
+    name: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_.-]*$")]
+    matrix: Matrix
+    scale: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Factor of a shortened suite; its records never mix with full ones."""
+    exclude: tuple[Exclude, ...] = ()
+    bounds: Bounds = Bounds()
+    rates: Rates = Rates()
+    retry: Retry = Retry()
+    executor: Placement = Placement()
+    disk_gib_per_run: Annotated[float, Field(gt=0)] = 0.5
+    """For the plan's estimate."""
+    keep: Literal["all", "records"] = "all"
+    """`records`: workspaces and server logs of finished runs are not synchronized elsewhere."""
+
+
+def load(path: Path) -> Campaign:
+    """The campaign in this TOML file.
+
+    Raises UserError with file, key and what would be right."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}; name a campaign file (TOML)") from None
+    except ValueError as error:
+        raise UserError(f"{path}: not valid TOML: {error}") from None
+    try:
+        return Campaign.model_validate(content)
+    except ValidationError as error:
+        raise UserError(f"{path}: {explain(error, Campaign)}") from None
+
+
+def cells(matrix: Matrix) -> list[tuple[str, str, Condition, int]]:
+    """Suite, agent, condition and repeat of every combination; scenarios and seeds depend on the suite."""
+    return list(product(matrix.suites, matrix.agents, matrix.conditions, range(matrix.repeats)))

@@ -1,0 +1,86 @@
+"""What a campaign looks like from outside: counts, outcomes, progress, what is stuck. Reads; never places."""
+
+import time
+from collections import Counter
+from pathlib import Path
+
+from inferencebench.campaign.journal import STUCK_S, Journal, State, last_event_age_s, outcome, spent_usd, state
+from inferencebench.campaign.plan import Plan, Task
+from inferencebench.suites.model import Record
+
+
+class TaskStatus(Record):
+    """One run."""
+
+    id: str
+    directory: str
+    state: State
+    outcome: str | None
+    attempts: int
+    silent_s: float | None
+    """Seconds since its last event, while it runs."""
+    note: str = ""
+
+
+class CampaignStatus(Record):
+    """All runs of a campaign."""
+
+    name: str
+    states: dict[str, int]
+    outcomes: dict[str, int]
+    done_share: float
+    """Of the estimated device time, not of the number of runs."""
+    eta_s: float | None
+    """At the pace so far; None before the first run ended or after the last."""
+    spent_usd: float
+    stuck: tuple[str, ...]
+    """Directories of runs that have been silent for longer than their budget and half an hour."""
+    tasks: tuple[TaskStatus, ...]
+
+
+def status(plan: Plan, out: Path) -> CampaignStatus:
+    """The campaign's status from its files."""
+    now = time.time()
+    journal = Journal(out)
+    histories = journal.histories()
+    rows, done_s, total_s = [], 0.0, 0.0
+    for task in plan.tasks:
+        history = histories[task.id]
+        where = state(out, task, history)
+        found = outcome(out, task)
+        total_s += task.estimated_s
+        done_s += task.estimated_s if where in (State.DONE, State.FAILED) else 0.0
+        rows.append(
+            TaskStatus(
+                id=task.id,
+                directory=str(task.directory),
+                state=where,
+                outcome=found.value if found else None,
+                attempts=history.placed,
+                silent_s=last_event_age_s(out, task, now) if where is State.RUNNING else None,
+                note=history.hopeless or (history.failures[-1] if history.failures and not found else ""),
+            )
+        )
+    stuck = [row.directory for row, task in zip(rows, plan.tasks, strict=True) if _is_stuck(row, task)]
+    share = done_s / total_s if total_s else 0.0
+    return CampaignStatus(
+        name=plan.campaign.name,
+        states=dict(Counter(row.state.value for row in rows)),
+        outcomes=dict(Counter(row.outcome for row in rows if row.outcome)),
+        done_share=share,
+        eta_s=_eta_s(journal, share, now),
+        spent_usd=spent_usd(out, plan.tasks),
+        stuck=tuple(stuck),
+        tasks=tuple(rows),
+    )
+
+
+def _is_stuck(row: TaskStatus, task: Task) -> bool:
+    return row.silent_s is not None and row.silent_s > STUCK_S + (task.condition.budget_s or 0.0)
+
+
+def _eta_s(journal: Journal, share: float, now: float) -> float | None:
+    started = journal.started_at()
+    if started is None or not 0 < share < 1:
+        return None
+    return max(0.0, (now - started) * (1 - share) / share)

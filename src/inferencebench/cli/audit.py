@@ -1,0 +1,292 @@
+"""`inferencebench audit`: the evidence of a run, decisions on it, the queue of open ones, the zoo, and human audits."""
+
+import getpass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from inferencebench.cli.common import JsonOption, notes, print_json, stderr, stdout
+from inferencebench.cli.run import ModelOption, SandboxOption
+from inferencebench.errors import UserError
+
+if TYPE_CHECKING:
+    from inferencebench.run.record import Result
+
+ZOO_OUT = Path("zoo")
+EXIT_GATE_MISSED = 1
+"""A fixture of the zoo was not judged as it should be."""
+
+
+def audit(
+    targets: Annotated[
+        list[Path] | None, typer.Argument(help="A run directory; campaign directories for --queue and --sample.")
+    ] = None,
+    decide: Annotated[
+        Literal["pass", "fail"] | None, typer.Option("--decide", help="Record a decision on a run's evidence.")
+    ] = None,
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept with the decision.")] = "",
+    by: Annotated[str | None, typer.Option("--by", help="Who decides; default: this user.")] = None,
+    queue: Annotated[bool, typer.Option("--queue", help="List the runs that wait for a decision.")] = False,
+    zoo: Annotated[str | None, typer.Option("--zoo", help="Run every cheat and control on this suite.")] = None,
+    calibrate: Annotated[
+        str | None,
+        typer.Option("--calibrate", help="Derive the margins' thresholds from the controls and impostors of the zoo."),
+    ] = None,
+    judge: Annotated[bool, typer.Option("--judge", help="Ask the judges whose keys are set about a run.")] = False,
+    only: Annotated[list[str] | None, typer.Option("--only", help="A fixture of the zoo; may be repeated.")] = None,
+    reduced: Annotated[bool, typer.Option("--reduced", help="Few fixtures of the zoo, at the smallest sizes.")] = False,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where the zoo's runs go.")] = ZOO_OUT,
+    sandbox: SandboxOption = "auto",
+    model_source: ModelOption = None,
+    sample: Annotated[int | None, typer.Option("--sample", help="Draw a human audit of so many runs.")] = None,
+    blind: Annotated[bool, typer.Option("--blind", help="The sheet hides verdict, score and agent.")] = False,
+    sheet: Annotated[Path, typer.Option("--sheet", help="The sheet to write, or with --labels to read.")] = Path(
+        "audit.jsonl"
+    ),
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the sample.")] = 0,
+    labels: Annotated[bool, typer.Option("--labels", help="Rates and intervals from a filled-in sheet.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Show what the integrity checks found in a run, decide on it, or test the gate itself on known cheats.
+
+    Exit code of --zoo: 0 when every fixture is judged as expected, else 1 and a line for each that is not.
+
+    Example: inferencebench audit --zoo laptop --json
+    """
+    folders = targets or []
+    modes = {
+        "--zoo": zoo is not None,
+        "--calibrate": calibrate is not None,
+        "--judge": judge,
+        "--queue": queue,
+        "--sample": sample is not None,
+        "--labels": labels,
+        "--decide": decide is not None,
+    }
+    if len(named := [name for name, given in modes.items() if given]) > 1:
+        raise UserError(f"{' and '.join(named)}: one at a time")
+    if zoo is not None:
+        _zoo(zoo, only or [], out, sandbox, model_source, reduced=reduced, json=json)
+    elif calibrate is not None:
+        _calibrate(calibrate, out, sandbox, model_source, json=json)
+    elif judge:
+        _judge(_one(folders), json=json)
+    elif queue:
+        _queue(_some(folders, "--queue"), json=json)
+    elif sample is not None:
+        _sample(_some(folders, "--sample"), sample, seed, sheet, blind=blind, json=json)
+    elif labels:
+        _labels(_some(folders, "--labels"), sheet, json=json)
+    elif decide is not None:
+        _decide(_one(folders), decide, reason, by, json=json)
+    else:
+        _show(_one(folders), json=json)
+
+
+def _one(folders: list[Path]) -> Path:
+    if len(folders) != 1:
+        raise UserError("audit: name one run directory, or --zoo SUITE, --queue DIR or --sample N DIR")
+    return folders[0]
+
+
+def _some(folders: list[Path], option: str) -> list[Path]:
+    if not folders:
+        raise UserError(f"{option}: name at least one campaign directory")
+    return folders
+
+
+def _zoo(
+    name: str, only: list[str], out: Path, sandbox: str, model_source: str | None, *, reduced: bool, json: bool
+) -> None:
+    from inferencebench.cli import audit_show, request
+    from inferencebench.cli.progress import LiveReporter
+    from inferencebench.redteam import zoo as zoos
+    from inferencebench.redteam.model import Fixture
+    from inferencebench.redteam.sizes import shrink
+    from inferencebench.run.bench import Sources
+    from inferencebench.run.spec import RunSpec
+    from inferencebench.suites.load import load
+
+    fixtures = zoos.choose(only, reduced=reduced)
+    suite = shrink(load(name), reduced=reduced)
+    common = request.Common(out / ("reduced" if reduced else "full"), sandbox, Sources(model=model_source))
+
+    def spec_of(fixture: Fixture) -> RunSpec:
+        return request.spec(suite, fixture.scenario, f"zoo:{fixture.name}", common)
+
+    with LiveReporter(stderr()) as reporter:
+        bench = request.bench(suite, common, reporter)
+        report = zoos.run_zoo(fixtures, bench, spec_of, lambda row: notes([audit_show.line(row)]), reduced=reduced)
+    if json:
+        print_json(zoos.to_json(report))
+    else:
+        audit_show.show_zoo(report)
+    if report.problems:
+        notes(report.problems)
+        raise typer.Exit(EXIT_GATE_MISSED)
+
+
+def _calibrate(name: str, out: Path, sandbox: str, model_source: str | None, *, json: bool) -> None:
+    """Run the controls and impostors that are not finished in `out`, and store what they give."""
+    from inferencebench.cli import audit_show, request
+    from inferencebench.cli.progress import LiveReporter
+    from inferencebench.redteam import zoo as zoos
+    from inferencebench.redteam.calibrate import IMPOSTORS, calibrate
+    from inferencebench.redteam.sizes import shrink
+    from inferencebench.run.bench import Sources
+    from inferencebench.suites.load import load
+
+    impostors = set().union(*IMPOSTORS.values())
+    fixtures = [f for f in zoos.choose([], reduced=False) if f.kind == "honest" or f.name in impostors]
+    suite = shrink(load(name), reduced=False)
+    common = request.Common(out / "full", sandbox, Sources(model=model_source))
+    specs = {f.name: request.spec(suite, f.scenario, f"zoo:{f.name}", common) for f in fixtures}
+    with LiveReporter(stderr()) as reporter:
+        bench = request.bench(suite, common, reporter)
+        zoos.run_zoo(fixtures, bench, lambda f: specs[f.name], lambda row: notes([audit_show.line(row)]), reduced=False)
+    found = calibrate(suite, fixtures, common.out, [specs[f.name] for f in fixtures])
+    if json:
+        print_json(found)
+    else:
+        audit_show.show_calibration(found)
+
+
+def _judge(folder: Path, *, json: bool) -> None:
+    """Ask the judges, judge the run again with their word, and store it."""
+    from inferencebench.gates.judge.model import PanelVerdict
+    from inferencebench.run import judges
+    from inferencebench.run.judge import write_result
+    from inferencebench.run.pipeline import rejudge
+
+    panel = judges.ask(folder, rejudge(folder, None).integrity)
+    if panel.verdict is not PanelVerdict.NOT_ASKED:
+        write_result(folder, rejudge(folder, None))
+    if json:
+        print_json(panel)
+    else:
+        stdout().print(f"{panel.verdict.value}: {panel.reason}", highlight=False, markup=False)
+
+
+def _queue(folders: list[Path], *, json: bool) -> None:
+    from inferencebench.analysis.collect import collect
+    from inferencebench.cli import audit_show
+    from inferencebench.run.record import Outcome
+
+    found = collect(folders)
+    notes(found.skipped)
+    waiting = [(path, result) for path, result in found.results if result.outcome is Outcome.REVIEW_PENDING]
+    if json:
+        print_json(
+            [
+                {
+                    "directory": str(path),
+                    "agent": result.agent,
+                    "scenario": result.scenario,
+                    "raw_speedup": result.raw_speedup,
+                    "reason": result.reason,
+                }
+                for path, result in waiting
+            ]
+        )
+    else:
+        audit_show.show_queue(waiting)
+
+
+def _show(folder: Path, *, json: bool) -> None:
+    from inferencebench.cli import audit_show
+    from inferencebench.run import decisions
+
+    result = _stored(folder)
+    history = decisions.read(folder)
+    if json:
+        print_json(
+            {
+                "outcome": result.outcome,
+                "reason": result.reason,
+                "integrity": result.integrity.model_dump(mode="json") if result.integrity else None,
+                "decision": result.decision.model_dump(mode="json") if result.decision else None,
+                "decisions": [decision.model_dump(mode="json") for decision in history],
+            }
+        )
+    else:
+        audit_show.show_evidence(result, history)
+
+
+def _decide(folder: Path, verdict: Literal["pass", "fail"], reason: str, by: str | None, *, json: bool) -> None:
+    """Judge the run's files as they are now, record the decision on that, and store the result that follows."""
+    from inferencebench.cli.show import show_result
+    from inferencebench.gates.integrity.model import Verdict
+    from inferencebench.run import decisions
+    from inferencebench.run.judge import write_result
+    from inferencebench.run.pipeline import rejudge
+
+    _stored(folder)
+    now = rejudge(folder, None)
+    if now.integrity is None:
+        raise UserError(f"{folder}: {now.outcome}: there is no integrity evidence to decide on")
+    if verdict == "pass" and now.integrity.verdict is Verdict.FAIL:
+        raise UserError(
+            f"{folder}: a check failed ({now.reason}); a decision settles reviews and clears no failed check"
+        )
+    evidence = decisions.evidence_sha256(now.integrity, now.provenance.submission_sha256)
+    decisions.record(folder, by if by is not None else _user(), verdict, reason, evidence)
+    result = rejudge(folder, None)
+    write_result(folder, result)
+    if json:
+        print_json(result)
+    else:
+        show_result(result, folder)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""
+
+
+def _stored(folder: Path) -> "Result":
+    from pydantic import ValidationError
+
+    from inferencebench.run.record import Result
+
+    path = folder / "result.json"
+    try:
+        return Result.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        what = str(error).splitlines()[0]
+        raise UserError(f"{path}: no readable result ({what}); name the directory of a finished run") from None
+
+
+def _sample(folders: list[Path], size: int, seed: int, sheet: Path, *, blind: bool, json: bool) -> None:
+    from inferencebench.analysis import human_audit
+    from inferencebench.analysis.collect import collect
+    from inferencebench.cli.common import stdout
+
+    found = collect(folders)
+    notes(found.skipped)
+    chosen = human_audit.draw(found.results, size, seed)
+    key = human_audit.write_sheet(sheet, chosen, blind=blind)
+    if json:
+        print_json({"sheet": str(sheet), "key": str(key), "runs": len(chosen), "blind": blind})
+    else:
+        out = stdout()
+        out.print(
+            f"{sheet}: {len(chosen)} runs; fill in each label, then: inferencebench audit --labels --sheet {sheet}"
+        )
+        out.print(f"{key}: what they are; keep it from the reader")
+
+
+def _labels(folders: list[Path], sheet: Path, *, json: bool) -> None:
+    from inferencebench.analysis import human_audit
+    from inferencebench.analysis.collect import collect
+    from inferencebench.cli import audit_show
+
+    found = collect(folders)
+    notes(found.skipped)
+    rates = human_audit.rates(sheet, found.results)
+    if json:
+        print_json({"rates": human_audit.rows_json(rates)})
+    else:
+        audit_show.show_rates(rates)

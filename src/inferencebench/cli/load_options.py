@@ -1,0 +1,162 @@
+"""What `measure` and `sweep` share: their options, and from options to a server, a load and requests."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from inferencebench.errors import UserError
+
+if TYPE_CHECKING:
+    from inferencebench.load.dataset import Load
+    from inferencebench.load.remote import Endpoint
+    from inferencebench.load.session import Work
+
+EXIT_INTERRUPTED = 130
+
+Url = Annotated[str, typer.Argument(help="The server, e.g. http://127.0.0.1:8000", metavar="URL", show_default=False)]
+SuiteOption = Annotated[str | None, typer.Option("--suite", help="Prompts and lengths of this suite's --scenario.")]
+ScenarioOption = Annotated[str | None, typer.Option("--scenario", help="prefill, decode, throughput or balanced.")]
+RequestsOption = Annotated[
+    Path | None,
+    typer.Option("--requests", help='JSONL: {"messages": [...], "max_tokens": n, ...} per line.', metavar="FILE"),
+]
+ArrivalOption = Annotated[
+    str | None,
+    typer.Option(
+        "--arrival",
+        help="burst (all at once), closed (fixed concurrency), poisson, constant, or trace (timestamp_s of each line).",
+    ),
+]
+RateOption = Annotated[float | None, typer.Option("--rate", help="Requests per second, for poisson and constant.")]
+ConcurrencyOption = Annotated[int | None, typer.Option("--concurrency", min=1, help="Most requests in flight.")]
+LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="Number of requests; lines repeat as needed.")]
+DurationOption = Annotated[str | None, typer.Option("--duration", help="Start none later than this: 90s, 5m.")]
+WarmupOption = Annotated[
+    int | None, typer.Option("--warmup", min=0, help="Requests before, not counted. [default: the scenario's, or 1]")
+]
+SeedOption = Annotated[int, typer.Option("--seed", help="Of Poisson arrivals.")]
+TimeoutOption = Annotated[str | None, typer.Option("--timeout", help="Longest one request may take. [default: 600s]")]
+KeyOption = Annotated[
+    str | None, typer.Option("--api-key-env", help="Environment variable that holds the key.", metavar="NAME")
+]
+ModelOption = Annotated[str | None, typer.Option("--model", help="Model to ask for. [default: the server's first]")]
+TokenizerOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--tokenizer",
+        help="tokenizer.json or checkpoint; without, a file's tokens are the server's usage.",
+        metavar="PATH",
+    ),
+]
+SamplesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--samples", help="One row per chunk here (.parquet), per request in NAME.requests.parquet.", metavar="FILE"
+    ),
+]
+PlotOption = Annotated[
+    Path | None, typer.Option("--plot", help="Write a picture: .svg, .html or .png.", metavar="FILE")
+]
+CacertOption = Annotated[
+    Path | None, typer.Option("--cacert", help="Certificates (PEM) to trust for https.", metavar="FILE")
+]
+InsecureOption = Annotated[bool, typer.Option("--insecure", help="Take any certificate for https.")]
+
+
+def chosen_load(
+    arrival: str | None,
+    rate: float | None,
+    concurrency: int | None,
+    limit: int | None,
+    duration: str | None,
+    seed: int,
+) -> "tuple[Load, bool]":
+    """The load asked for, and whether anything but its size was said of it."""
+    from inferencebench.load.dataset import ARRIVALS, Load, check
+
+    if arrival is not None and arrival not in ARRIVALS:
+        raise UserError(f"--arrival {arrival!r}: expected one of {', '.join(ARRIVALS)}")
+    if rate is not None and not 0 < rate < 1e6:
+        raise UserError(f"--rate {rate:g}: expected requests per second, above 0")
+    limit_s = seconds(duration)
+    chosen = arrival or ("poisson" if rate is not None else "closed" if limit_s is not None else "burst")
+    found = Load(chosen, rate, concurrency, limit, limit_s, seed)
+    check(found)
+    return found, any(value is not None for value in (arrival, rate, concurrency, duration))
+
+
+def seconds(duration: str | None) -> float | None:
+    from inferencebench.cli.request import duration_s
+
+    return None if duration is None else duration_s(duration)
+
+
+def levels(option: str, text: str) -> list[float]:
+    whole = option == "--concurrency"
+    try:
+        found = [float(int(part)) if whole else float(part) for part in text.split(",")]
+    except ValueError:
+        found = []
+    if not found or not all(0 < level < 1e6 for level in found):
+        raise UserError(f"{option} {text!r}: expected {'whole ' if whole else ''}numbers above 0, such as 1,2,4,8")
+    return found
+
+
+def check_outputs(samples: Path | None, plot: Path | None) -> None:
+    if samples is not None:
+        if samples.suffix != ".parquet":
+            raise UserError(f"{samples}: samples are written as .parquet; give the file that ending")
+        if not samples.absolute().parent.is_dir():
+            raise UserError(f"{samples}: the directory does not exist")
+    if plot is not None:
+        from inferencebench.plots.render import check
+
+        check(plot)
+
+
+def server(
+    url: str, key_env: str | None, model: str | None, cacert: Path | None, insecure: bool
+) -> "tuple[Endpoint, str]":
+    """The API and the model to ask for; MissingError when nothing answers."""
+    from inferencebench.load.remote import check_reachable, endpoint, served_model
+
+    api = endpoint(url, key_env, trust=cacert, verify=not insecure)
+    if model is None:
+        return api, served_model(api)
+    check_reachable(api)
+    return api, model
+
+
+def work_of(
+    suite: str | None,
+    scenario: str | None,
+    requests: Path | None,
+    model: str,
+    load: "tuple[Load, bool] | Load",
+    tokenizer: Path | None,
+    warmup: int | None,
+    note: Callable[[str], None],
+) -> "Work":
+    from inferencebench.load.sources import from_file, from_suite
+
+    chosen, stated = load if isinstance(load, tuple) else (load, True)
+    if (suite is None) == (requests is None):
+        raise UserError("say what to send: --suite NAME --scenario NAME, or --requests FILE.jsonl")
+    if requests is not None:
+        if scenario is not None:
+            raise UserError("--scenario belongs to --suite, not to --requests")
+        return from_file(requests, model, chosen, tokenizer=tokenizer, warmup=1 if warmup is None else warmup)
+    if scenario is None or suite is None:
+        raise UserError("--suite needs a --scenario: prefill, decode, throughput or balanced")
+    return from_suite(
+        suite, scenario, model, chosen if stated else None,
+        tokenizer=tokenizer, limit=chosen.limit, warmup=warmup, progress=note,
+    )  # fmt: skip
+
+
+def bounded(work: "Work", timeout: str | None) -> "Work":
+    limit_s = seconds(timeout)
+    return work if limit_s is None else replace(work, request_timeout_s=limit_s)

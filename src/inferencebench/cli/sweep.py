@@ -1,0 +1,90 @@
+"""`inferencebench sweep`: a server under growing load, and its knee."""
+
+from typing import Annotated
+
+import typer
+
+from inferencebench.cli import load_options as options
+from inferencebench.cli.common import JsonOption, notes, print_json, stderr, stdout
+from inferencebench.errors import UserError
+
+
+def sweep(
+    url: options.Url,
+    suite: options.SuiteOption = None,
+    scenario: options.ScenarioOption = None,
+    requests: options.RequestsOption = None,
+    concurrency: Annotated[
+        str | None, typer.Option("--concurrency", help="Levels of a closed load, e.g. 1,2,4,8,16.")
+    ] = None,
+    rate: Annotated[str | None, typer.Option("--rate", help="Levels of an open load, requests per second.")] = None,
+    arrival: Annotated[str, typer.Option("--arrival", help="Of --rate: poisson or constant.")] = "poisson",
+    limit: options.LimitOption = None,
+    duration: options.DurationOption = None,
+    warmup: options.WarmupOption = None,
+    seed: options.SeedOption = 1,
+    timeout: options.TimeoutOption = None,
+    api_key_env: options.KeyOption = None,
+    cacert: options.CacertOption = None,
+    insecure: options.InsecureOption = False,
+    model: options.ModelOption = None,
+    tokenizer: options.TokenizerOption = None,
+    plot: options.PlotOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Measure a server under growing load, and find the knee: the load of greatest throughput / latency.
+
+    One measurement per level of --concurrency (default 1,2,4,8,16) or --rate, each with --limit requests or for
+    --duration. A suite's prompts are new at every level; those of a file repeat, and may hit the server's prefix cache.
+
+    Example: inferencebench sweep http://127.0.0.1:8000 --requests mine.jsonl --concurrency 1,2,4,8 --duration 30s
+    """
+    from inferencebench.cli.live import LiveLoad, interruptible
+    from inferencebench.load import session
+    from inferencebench.load import sweep as sweeps
+    from inferencebench.load.dataset import OPEN, Load
+
+    if concurrency is not None and rate is not None:
+        raise UserError("a sweep is over --concurrency or over --rate, not both")
+    if arrival not in OPEN:
+        raise UserError(f"--arrival {arrival!r}: a sweep over --rate takes {' or '.join(OPEN)}")
+    seconds = options.seconds(duration)
+    levels = (
+        options.levels("--concurrency", concurrency or "1,2,4,8,16") if rate is None else options.levels("--rate", rate)
+    )
+    options.check_outputs(None, plot)
+    api, name = options.server(url, api_key_env, model, cacert, insecure)
+    with LiveLoad(stderr()) as live, interruptible() as stop:
+
+        def run(level: float) -> session.MeasureRecord:
+            if stop.is_set():
+                raise KeyboardInterrupt
+            if rate is None:
+                load = Load("closed", None, int(level), limit or (None if seconds else 4 * int(level)), seconds, seed)
+            else:
+                load = Load(arrival, level, None, limit, seconds, seed)
+            work = options.bounded(
+                options.work_of(suite, scenario, requests, name, load, tokenizer, warmup, live.note), timeout
+            )
+            label = f"{level:g}" + ("" if rate is None else "/s")
+            return session.measure(
+                api.target(), api.url, work, lambda part, now: live.show(f"{part} {label}", now), stop
+            ).record
+
+        record = sweeps.sweep(levels, "concurrency" if rate is None else "rate_per_s", run)
+    if plot is not None:
+        from inferencebench.plots.render import save
+        from inferencebench.plots.sweep import sweep_chart
+
+        save(sweep_chart(record), plot)
+    if json:
+        print_json(record)
+    else:
+        from inferencebench.cli.tables import sweep_table
+
+        stdout().print(sweep_table(record))
+    notes(
+        f"{level:g}: not valid: {reason}"
+        for level, point in zip(record.loads, record.points, strict=True)
+        for reason in point.invalid_reasons
+    )

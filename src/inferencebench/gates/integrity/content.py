@@ -1,0 +1,165 @@
+"""Checks of what was said: under the reference model, against the reference's own mistakes, and when asked again."""
+
+from statistics import median
+from typing import Literal
+
+from inferencebench.gates.integrity.calibration import Threshold, calibration_of
+from inferencebench.gates.integrity.grading import absent
+from inferencebench.gates.integrity.likelihood import CONFIDENCE_SE, Effect, Score, effect
+from inferencebench.gates.integrity.model import CheckResult, Evidence, Verdict
+from inferencebench.load.model import RequestSample
+
+GREEDY_FAIL_NATS, GREEDY_REVIEW_NATS = -0.45, -0.20
+"""Below them texts are likelier than drawn ones: the temperature was ignored, or the distribution was cut."""
+GREEDY_SHARE, GREEDY_EXCESS_SE = 0.98, 5.0
+"""So many tokens are the most likely one, and so much more often than in the baseline's texts: nothing was drawn."""
+MIN_TOKENS = 16
+WRONG_SHARE = 0.70
+MIN_WRONG = 15
+SAME_TEXT_CHARACTERS = 40
+FASTER = 0.6
+"""A repeat that takes less than this share of a first reading was not read."""
+
+
+class Margins:
+    """A1: the timed texts are what the base model would have said."""
+
+    name = "margins"
+    required = False
+
+    def run(self, evidence: Evidence) -> CheckResult:
+        """Judge the mean over all scored tokens."""
+        return _likely(self.name, evidence, "whole", calibration_of(evidence.suite.model.id).margins)
+
+
+class OpeningMargins:
+    """A2: the same of the first tokens alone: a canned preamble that the model then continues."""
+
+    name = "opening-margins"
+    required = False
+
+    def run(self, evidence: Evidence) -> CheckResult:
+        """Judge the mean over the openings."""
+        return _likely(self.name, evidence, "opening", calibration_of(evidence.suite.model.id).opening)
+
+
+def _likely(name: str, evidence: Evidence, part: Literal["whole", "opening"], limit: Threshold) -> CheckResult:
+    greedy = part == "whole"
+    fails = f"fail above {limit.fail} nats" if limit.fail is not None else "never fail (see the calibration)"
+    threshold = f"deficit per token beyond the baseline's, by {CONFIDENCE_SE:g} standard errors: {fails}"
+    threshold += f", review above {limit.review}"
+    if greedy:
+        threshold += f"; fail below {GREEDY_FAIL_NATS}, review below {GREEDY_REVIEW_NATS}"
+        threshold += (
+            f"; fail where {GREEDY_SHARE:.0%} are the likeliest token, {GREEDY_EXCESS_SE:g} standard errors above"
+        )
+    if evidence.suite.model.source.kind == "random":
+        return absent(name, threshold, "texts of random weights do not survive re-tokenization")
+    if not evidence.likelihoods or not evidence.reference_likelihoods:
+        return absent(name, threshold, "the texts were not scored under the reference model")
+    ours: list[Score] = [getattr(row, part) for row in evidence.likelihoods]
+    theirs: list[Score] = [getattr(row, part) for row in evidence.reference_likelihoods]
+    found = effect(ours, theirs)
+    if found is None or found.tokens < MIN_TOKENS:
+        return absent(name, threshold, f"fewer than {MIN_TOKENS} tokens to score")
+    verdict, reason = _verdict(found, limit, greedy=greedy)
+    numbers = {"deficit_nats": found.nats, "standard_error_nats": found.se, "top1_share": found.top1_share}
+    numbers["tokens"] = float(found.tokens)
+    return CheckResult(
+        name=name, verdict=verdict, numbers=numbers, sample_size=found.texts, threshold=threshold, reason=reason
+    )
+
+
+def _verdict(found: Effect, limit: Threshold, *, greedy: bool) -> tuple[Verdict, str]:
+    shown = f"{found.nats:+.3f} ± {found.se:.3f} nats a token against the baseline's texts"
+    surely = found.nats - CONFIDENCE_SE * found.se
+    if limit.fail is not None and surely > limit.fail:
+        return Verdict.FAIL, f"not the base model's words: {shown}"
+    if surely > limit.review:
+        return Verdict.REVIEW, f"less likely than the base model's words: {shown}"
+    if greedy and found.top1_share >= GREEDY_SHARE and found.top1_excess_se > GREEDY_EXCESS_SE:
+        return Verdict.FAIL, f"{found.top1_share:.1%} of the tokens are the likeliest: the temperature was ignored"
+    at_most = found.nats + CONFIDENCE_SE * found.se
+    if greedy and at_most < GREEDY_REVIEW_NATS:
+        verdict = Verdict.FAIL if at_most < GREEDY_FAIL_NATS else Verdict.REVIEW
+        return verdict, f"likelier than words drawn at the temperature: {shown}"
+    return Verdict.PASS, shown
+
+
+class WrongAnswers:
+    """A3: on questions that the reference gets wrong, the same model gives the same wrong answer."""
+
+    name = "wrong-answers"
+    required = False
+    threshold = (
+        f"of the reference's wrong answers, at least {MIN_WRONG}, the same share as {WRONG_SHARE:.0%} or more; review "
+        f"below (fail is the quality gate's)"
+    )
+
+    def run(self, evidence: Evidence) -> CheckResult:
+        """Compare parsed answers question by question."""
+        theirs = {a.question_id: a for a in evidence.reference_answers if a.parsed is not None and not a.correct}
+        pairs = [(a, theirs[a.question_id]) for a in evidence.answers if a.question_id in theirs and a.error is None]
+        if len(pairs) < MIN_WRONG:
+            return absent(self.name, self.threshold, f"{len(pairs)} wrong answers of the reference to compare")
+        same = sum(a.parsed == b.parsed for a, b in pairs)
+        righted = sum(a.correct for a, _ in pairs)
+        share = same / len(pairs)
+        return CheckResult(
+            name=self.name,
+            verdict=Verdict.PASS if share >= WRONG_SHARE else Verdict.REVIEW,
+            numbers={"same_wrong_share": share, "righted": float(righted)},
+            sample_size=len(pairs),
+            threshold=self.threshold,
+            reason=f"{same} of {len(pairs)} wrong answers are the reference's own; {righted} are right here",
+        )
+
+
+class RepeatUnique:
+    """A document asked about again takes as long as the first time, and at a temperature gets other words."""
+
+    name = "repeat-unique"
+    required = False
+    threshold = (
+        f"a repeat's first token after at least {FASTER:.0%} of the median time of new prompts (where that is the same "
+        f"work), and, above temperature 0, a text of its own; fail if a text is kept, review if only the time is short"
+    )
+
+    def run(self, evidence: Evidence) -> CheckResult:
+        """Compare each repeat with its source, and its time with those of new prompts."""
+        kinds = {r.id: r for r in evidence.planned}
+        by_launch = [{s.id: s for s in launch if s.ok} for launch in evidence.launches]
+        pairs = [
+            (samples[r.of], samples[r.id])
+            for samples in by_launch
+            for r in kinds.values()
+            if r.probe == "repeat" and r.id in samples and r.of in samples
+        ]
+        if not pairs:
+            return absent(self.name, self.threshold, "no repeat was answered together with its source")
+        fresh = [t for s in evidence.succeeded if not kinds[s.id].probe and (t := _ttft(s)) is not None]
+        ratios = [t / median(fresh) for _, again in pairs if (t := _ttft(again)) is not None]
+        warm = evidence.scenario.temperature > 0
+        kept = sum(_same(first.text, again.text) for first, again in pairs) if warm else 0
+        quick = bool(ratios) and median(ratios) < FASTER and evidence.scenario.profiles[0].concurrency == 1
+        verdict = Verdict.FAIL if kept else Verdict.REVIEW if quick else Verdict.PASS
+        return CheckResult(
+            name=self.name,
+            verdict=verdict,
+            numbers={"kept_texts": float(kept), "ttft_ratio": median(ratios) if ratios else 1.0},
+            sample_size=len(pairs),
+            threshold=self.threshold,
+            reason=f"{kept} of {len(pairs)} repeats got their source's text; first token after "
+            f"{median(ratios) if ratios else 1.0:.2f} of the usual time",
+        )
+
+
+def _ttft(sample: RequestSample) -> float | None:
+    return None if sample.first_s is None or sample.sent_s is None else sample.first_s - sample.sent_s
+
+
+def _same(first: str, again: str) -> bool:
+    """Whether two texts are one, as far as the shorter goes."""
+    a, b = " ".join(first.split()), " ".join(again.split())
+    length = min(len(a), len(b))
+    return length >= SAME_TEXT_CHARACTERS and a[:length] == b[:length]

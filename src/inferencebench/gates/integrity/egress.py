@@ -1,0 +1,42 @@
+"""Whom the server wanted to reach: names that it asked for behind a wall without a way out."""
+
+from inferencebench.gates.integrity.grading import absent
+from inferencebench.gates.integrity.model import CheckResult, Evidence, Verdict
+
+PROVIDERS = (
+    "openai.com", "anthropic.com", "googleapis.com", "mistral.ai", "openrouter.ai", "together.ai", "together.xyz",
+    "groq.com", "fireworks.ai", "deepinfra.com", "replicate.com", "cohere.com", "cohere.ai", "x.ai", "deepseek.com",
+    "azure.com", "amazonaws.com", "perplexity.ai", "api-inference.huggingface.co", "router.huggingface.co",
+)  # fmt: skip
+"""Hosts that sell model output; subdomains count."""
+HARMLESS = ("huggingface.co", "hf.co", "stats.vllm.ai", "pypi.org", "pytorch.org", "localhost", "sandbox", "ntp.org")
+"""Hosts that engines ask for updates, statistics or model cards; subdomains count. None of them answers prompts."""
+
+
+class Egress:
+    """A server that asks for a provider's address wanted somebody else to do its work."""
+
+    name = "egress"
+    required = False
+    threshold = "no name of a model provider was asked for (fail), and no other foreign one (review)"
+
+    def run(self, evidence: Evidence) -> CheckResult:
+        """Sort the names."""
+        if evidence.names is None:
+            return absent(self.name, self.threshold, "the sandbox did not record names")
+        providers = [name for name in evidence.names if _below(name, PROVIDERS)]
+        foreign = [name for name in evidence.names if name not in providers and not _below(name, HARMLESS)]
+        verdict = Verdict.FAIL if providers else Verdict.REVIEW if foreign else Verdict.PASS
+        shown = ", ".join((providers + foreign)[:5])
+        return CheckResult(
+            name=self.name,
+            verdict=verdict,
+            numbers={"providers": float(len(providers)), "foreign": float(len(foreign))},
+            sample_size=len(evidence.names),
+            threshold=self.threshold,
+            reason=f"asked for {shown}" if shown else f"{len(evidence.names)} names asked for, all harmless",
+        )
+
+
+def _below(name: str, hosts: tuple[str, ...]) -> bool:
+    return any(name == host or name.endswith(f".{host}") for host in hosts)

@@ -1,0 +1,63 @@
+"""A name server for a network without a way out: it knows nobody, and remembers who was asked for.
+
+Standard library only, for the warden. Names are all that a closed network shows of what a program wanted to reach: a
+connection to a bare address fails at once, since there is no route, and leaves no trace.
+"""
+
+import socket
+
+PORT = 53
+MAX_NAMES = 200
+MAX_BYTES = 512
+HEADER = 12
+NO_SUCH_NAME = b"\x81\x83"
+"""Flags of an answer: recursion was available, the name does not exist."""
+
+
+class NameSink:
+    """Answers every question with "no such name" and keeps the first MAX_NAMES different names."""
+
+    def __init__(self) -> None:
+        """Bind to the loopback of the namespace that this process is in. OSError where that is not allowed."""
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.setblocking(False)
+        self.socket.bind(("127.0.0.1", PORT))
+        self.names: dict[str, int] = {}
+        """How often each name was asked for."""
+
+    def answer(self) -> None:
+        """Read and answer what is there."""
+        while True:
+            try:
+                question, sender = self.socket.recvfrom(MAX_BYTES)
+            except OSError:
+                return
+            found = name_of(question)
+            if found is None:
+                continue
+            name, end = found
+            if name in self.names or len(self.names) < MAX_NAMES:
+                self.names[name] = self.names.get(name, 0) + 1
+            counts = b"\x00\x01" + bytes(6)
+            reply = question[:2] + NO_SUCH_NAME + counts + question[HEADER:end]
+            try:
+                self.socket.sendto(reply, sender)
+            except OSError:
+                continue
+
+
+def name_of(question: bytes) -> tuple[str, int] | None:
+    """The name a DNS question asks for (RFC 1035, 4.1.2), and where the question ends; None for anything else."""
+    labels: list[str] = []
+    at = HEADER
+    while at < len(question):
+        size = question[at]
+        if size == 0:
+            end = at + 5
+            return (".".join(labels), end) if labels and end <= len(question) else None
+        if size > 63 or at + 1 + size > len(question):
+            return None
+        label = question[at + 1 : at + 1 + size].decode("ascii", "replace").lower()
+        labels.append("".join(c if c.isalnum() or c in "-_" else "?" for c in label))
+        at += 1 + size
+    return None

@@ -1,0 +1,126 @@
+"""Whole run directories of made-up measurements, for tests of what judges and shows them."""
+
+from pathlib import Path
+
+from inferencebench.doctor.hardware import HardwareFingerprint
+from inferencebench.files import sha256_json, write_json, write_jsonl
+from inferencebench.gates.quality import Answer
+from inferencebench.load.metrics import by_profile, measurement
+from inferencebench.load.model import RequestSample, Samples
+from inferencebench.load.store import write_samples
+from inferencebench.run.judge import write_result
+from inferencebench.run.phases import Stamp
+from inferencebench.run.pipeline import rejudge
+from inferencebench.run.record import Evaluation, Launch, Machine, Measured, ServerFailure, Session
+from inferencebench.run.spec import Condition, RunSpec
+from inferencebench.suites.load import load
+from inferencebench.workload.model import Message, Question, SpeedRequest
+from inferencebench.workload.records import write_records
+
+ASK = (Message(role="user", content="Count."),)
+TOKENS = 12
+
+
+def sample(number: int, *, finish_reason: str | None) -> RequestSample:
+    """An answer of 12 tokens, 50 ms each."""
+    return RequestSample(
+        id=f"burst/{number:04d}",
+        profile="burst",
+        ok=True,
+        error=None,
+        status=200,
+        scheduled_s=0.0,
+        sent_s=float(number),
+        first_s=number + 0.5,
+        end_s=number + 0.5 + 0.05 * (TOKENS - 1),
+        prompt_tokens=100,
+        max_tokens=TOKENS,
+        usage_prompt_tokens=100,
+        usage_completion_tokens=TOKENS,
+        cached_tokens=None,
+        output_tokens=TOKENS,
+        first_chunk_tokens=1,
+        finish_reason=finish_reason,
+        text=f"word {number} " * 4,
+        chunks=TOKENS,
+        counted_tokens=TOKENS,
+    )
+
+
+def stored_run(
+    out: Path,
+    agent: str,
+    *,
+    suite_name: str = "laptop-mini",
+    finish_reason: str | None = "length",
+    tokens: int = TOKENS,
+    failure: ServerFailure | None = None,
+    evaluations: tuple[Evaluation, ...] = (),
+) -> Path:
+    """A whole run directory with samples. A missing finish reason asks for a review; too few tokens fail.
+
+    With `failure` there is no measurement: that is how the server ended."""
+    suite = load(suite_name)
+    spec = RunSpec.create(
+        suite,
+        scenario="balanced",
+        agent=agent,
+        agent_sha256=sha256_json(agent),
+        condition=Condition(),
+        seed_pair=suite.seed_pairs[0],
+        sandbox="bubblewrap",
+    )
+    folder = spec.directory(out)
+    write_json(folder / "spec.json", spec)
+    hardware = HardwareFingerprint(cpu_model="any", cores=2, memory_gib=8, kernel="6", architecture="x86_64", gpus=())
+    machine = Machine(
+        hardware=hardware,
+        peaks=None,
+        server_cpus=(0,),
+        client_cpus=(1,),
+        software={},
+        checkpoint_sha256="",
+        salt_sha256="",
+        sandbox_verified=True,
+    )
+    write_json(folder / "measure" / "machine.json", machine)
+    samples = [sample(i, finish_reason=finish_reason) for i in range(4)]
+    samples = [s.model_copy(update={"usage_completion_tokens": tokens}) for s in samples]
+    recorded = Samples(samples, [])
+    if failure is None:
+        write_samples(folder / "measure" / "launch-0", recorded)
+    measured = Measured(
+        measurement_version=1,
+        launches=() if failure else (Launch(ready_s=1.0, limits={}),),
+        measurements=() if failure else (measurement(by_profile(recorded), 0.98),),
+        failure=failure,
+    )
+    write_json(folder / "measure" / "measured.json", measured)
+    write_json(folder / "measure" / "comparability.json", {})
+    write_json(
+        folder / "solve" / "session.json",
+        Session(agent=agent, ended="finished", exit_code=0, seconds=1.0, survivors=(), evaluations=evaluations),
+    )
+    requests = [
+        SpeedRequest(
+            id=s.id,
+            profile="burst",
+            messages=ASK,
+            prompt_tokens=100,
+            max_tokens=TOKENS,
+            temperature=0.4,
+            seed=1,
+            offset_s=0,
+        )
+        for s in samples
+    ]
+    write_records(folder / "prepare" / "eval.jsonl", requests)
+    write_records(folder / "prepare" / "eval_questions.jsonl", [Question(id="q", messages=ASK, gold="x")])
+    answer = Answer(question_id="q", text="x", error=None, parsed="x", correct=True)
+    write_jsonl(folder / "quality" / "answers.jsonl", [] if failure else [answer.model_dump(mode="json")])
+    (folder / "events.jsonl").write_text('{"event": "server_stopped", "survivors": []}\n')
+    for phase in ("prepare", "solve", "freeze", "measure", "quality", "likelihood"):
+        write_json(folder / phase / "phase.json", Stamp(phase=phase, inputs_sha256="", outputs={}, seconds=1.0))
+    (folder / "freeze" / "diff.patch").write_text("+++ submission/start_server.sh\n")
+    write_result(folder, rejudge(folder, None))
+    return folder
