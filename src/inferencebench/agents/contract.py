@@ -6,12 +6,15 @@ A session gives an agent its workspace, its clock and a way to run commands behi
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from inferencebench.run.clock import Clock
 from inferencebench.sandbox.contract import KillReport, Sandbox, SandboxProcess, SandboxSpec
 from inferencebench.serve.logs import CAP_BYTES, LogPump
 from inferencebench.suites.model import Scenario, Suite
+
+if TYPE_CHECKING:
+    from inferencebench.run.evaluate import Evaluator
 
 
 class Ended(NamedTuple):
@@ -55,6 +58,8 @@ class SolveSession:
     log_dir: Path
     started: list[SandboxProcess] = field(default_factory=list)
     """Every process the agent started behind the wall, oldest first."""
+    evaluator: "Evaluator | None" = None
+    """The evaluation service in process: for agents that are the harness's own code, never for what runs inside."""
 
     def start(self, argv: list[str], out: str = "stdout.log", err: str = "stderr.log") -> Command:
         """Start a command behind the wall; ending it is the agent's task.

@@ -6,6 +6,7 @@ from importlib.metadata import entry_points
 from inferencebench.agents.contract import Agent
 from inferencebench.agents.engine import EngineAgent
 from inferencebench.agents.script import ScriptAgent
+from inferencebench.agents.search import BLIND, SearchAgent
 from inferencebench.engines import registry as engines
 from inferencebench.errors import UserError
 from inferencebench.redteam.agent import ZooAgent
@@ -15,6 +16,8 @@ def _kinds() -> dict[str, Callable[[str], Agent]]:
     built_in: dict[str, Callable[[str], Agent]] = {
         "engine": lambda rest: EngineAgent(engines.get(rest)),
         "script": ScriptAgent,
+        "search": SearchAgent,
+        BLIND: lambda rest: SearchAgent(rest, blind=True),
         "zoo": ZooAgent,
     }
     return {**{e.name: e.load() for e in entry_points(group="inferencebench.agents")}, **built_in}

@@ -17,6 +17,7 @@ from inferencebench.cli import (
     rescore,
     results,
     run,
+    spaces,
     suites,
     sweep,
 )
@@ -56,6 +57,7 @@ app.command("measure")(measure.measure)
 app.command("sweep")(sweep.sweep)
 app.command("results")(results.results)
 app.command("rescore")(rescore.rescore)
+app.add_typer(spaces.app, name="spaces")
 app.command("audit")(audit.audit)
 
 

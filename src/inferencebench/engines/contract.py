@@ -45,7 +45,7 @@ class Startup:
     ready_s: float = 120.0
     """A start without trouble takes less; a search gives up after this."""
     quiet_s: float = 60.0
-    """So long without a new line in the log and without use of a processor is a hang."""
+    """So long without a new byte in the log is a hang."""
     fatal: tuple[Fatal, ...] = ()
 
 

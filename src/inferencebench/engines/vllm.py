@@ -41,5 +41,5 @@ ENGINE = PackagedEngine(
     env={"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_USE_FLASHINFER_SAMPLER": "0"},
     capabilities=Capabilities(),
     # 85 to 141 s on an H100 with a 7B model, and twice that with cold caches.
-    startup=Startup(ready_s=420.0, quiet_s=120.0, fatal=FATAL),
+    startup=Startup(ready_s=420.0, quiet_s=180.0, fatal=FATAL),
 )

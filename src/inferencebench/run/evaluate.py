@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from inferencebench.run.record import Evaluation
 from inferencebench.run.relaunch import relaunched
 from inferencebench.run.score import primary
 from inferencebench.run.spec import RunSpec
+from inferencebench.run.trial import StartupWatch, TrialPlan, TrialResult
 from inferencebench.sandbox.contract import Sandbox
+from inferencebench.sandbox.removal import remove_tree
 from inferencebench.serve.server import Server, ServerFailed
 from inferencebench.workload.model import Question, SpeedRequest
 from inferencebench.workload.requests import WARMUP
@@ -89,6 +92,90 @@ class Evaluator:
         if server:
             server.stop(grace_s=0)
         self._one_at_a_time.acquire(timeout=CANCEL_TIMEOUT_S)
+
+    def trial(self, number: int, plan: TrialPlan) -> TrialResult:
+        """Launch the submission as it is now, measure it for a limited time, and ask dev questions; recorded like any
+        evaluation.
+
+        Raises Busy when the device is taken, ServerFailed when the server does not come up, BenchError for what is
+        the harness's fault."""
+        self.reserve()
+        started = self.clock.elapsed_s
+        result: TrialResult | None = None
+        error: str | None = None
+        try:
+            result = self._tried(self._folder / f"trial-{number:04d}", plan)
+            return result
+        except (Cancelled, BenchError) as failed:
+            error = str(failed)
+            raise
+        finally:
+            self._server = None
+            self._record(self._evaluation(started, result, error))
+            self._one_at_a_time.release()
+
+    def _tried(self, folder: Path, plan: TrialPlan) -> TrialResult:
+        remove_tree(folder)
+        limit = int(self._bench.suite.limits.submission_gib * 2**30)
+        self._snapshot_sha256 = freeze(self._submission, folder / "submission", limit).sha256
+        watch = StartupWatch(plan.startup, folder)
+
+        def tick(seconds: float) -> None:
+            self._check_cancelled()
+            watch.look(seconds)
+
+        began = time.monotonic()
+        try:
+            with relaunched(
+                self._bench, self._sandbox, folder / "submission", folder, tick,
+                expected_sha256=self._snapshot_sha256, home=plan.home, ready_s=plan.ready_s,
+            ) as running:  # fmt: skip
+                with self._state:
+                    self._server = running.server
+                self._check_cancelled()
+                ready = time.monotonic()
+                scenario = self._spec.the_scenario
+                measurement = measure_speed(
+                    running.server, self._bench, scenario, self._requests, folder, plan.measure_s
+                )
+                measured = time.monotonic()
+                wanted = self._questions[: plan.questions] if measurement.valid else ()
+                answers = ask(running.server, self._bench, wanted) if wanted else []
+                self._check_cancelled()
+                asked = time.monotonic()
+        finally:
+            remove_tree(folder / "submission")
+        return TrialResult(measurement, tuple(answers), ready - began, measured - ready, asked - measured)
+
+    def _evaluation(self, started: float, result: TrialResult | None, error: str | None) -> Evaluation:
+        """The record of a trial. A time cap makes it a shortened one: quick, and never the best seen."""
+        metric = self._spec.the_scenario.metric
+        answers = result.answers if result else ()
+        correct = sum(answer.correct for answer in answers)
+        return Evaluation(
+            id=len(self.records) + 1,
+            at_s=started,
+            seconds=self.clock.elapsed_s - started,
+            quick=True,
+            submission_sha256=self._snapshot_sha256,
+            ok=bool(result and result.measurement.valid),
+            error=error or ("; ".join(result.measurement.invalid_reasons) or None if result else None),
+            metric=metric,
+            value=primary(result.measurement, metric) if result else None,
+            accuracy=correct / len(answers) if answers else None,
+            quality_passed=self._may_pass(Proportion(correct, len(answers))) if answers else None,
+            valid=result.measurement.valid if result else None,
+        )
+
+    @property
+    def questions(self) -> int:
+        """How many dev questions there are."""
+        return len(self._questions)
+
+    @property
+    def bench(self) -> Bench:
+        """The bench of the session, for the harness's own agents."""
+        return self._bench
 
     def _check_cancelled(self, _: float = 0.0) -> None:
         if self._cancelled.is_set():
@@ -175,6 +262,7 @@ class Evaluator:
     def _record(self, evaluation: Evaluation) -> Evaluation:
         self.records.append(evaluation)
         shutil.rmtree(self._folder / f"{evaluation.id:04d}" / "submission", ignore_errors=True)
+        self._folder.mkdir(parents=True, exist_ok=True)
         with (self._folder / "evaluations.jsonl").open("ab") as file:
             file.write(canonical_json(evaluation) + b"\n")
         return evaluation

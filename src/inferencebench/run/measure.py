@@ -14,6 +14,8 @@ from inferencebench.workload.model import Question, SpeedRequest
 from inferencebench.workload.requests import WARMUP
 
 QUALITY = "quality"
+PATIENCE = 4.0
+"""A measurement with a time cap ends after so many times its cap, whatever the server does."""
 PROBES = "probes"
 """Folder, beside the samples of a launch, of the probes' own."""
 EMPTY_REPLY = "no content"
@@ -21,12 +23,18 @@ EMPTY_REPLY = "no content"
 
 
 def measure_speed(
-    server: Server, bench: Bench, scenario: Scenario, requests: Sequence[SpeedRequest], folder: Path
+    server: Server,
+    bench: Bench,
+    scenario: Scenario,
+    requests: Sequence[SpeedRequest],
+    folder: Path,
+    duration_s: float | None = None,
 ) -> Measurement:
     """Send the warm-up and the timed requests of `scenario`; keep every sample in `folder` as Parquet.
 
     Profiles run one after the other; profiles without requests (a shortened set) are left out. Short probes are kept
-    apart and enter no metric."""
+    apart and enter no metric. `duration_s` is shared between the profiles: no request starts later, at the scenario's
+    own concurrency, and none is waited for beyond PATIENCE times that."""
     recordings = []
     warmup = [r for r in requests if r.profile == WARMUP]
     if warmup:
@@ -35,7 +43,8 @@ def measure_speed(
     for profile in scenario.profiles:
         mine = [r for r in requests if r.profile == profile.name]
         if mine:
-            recordings.append(_run(server, bench, profile, mine))
+            share = None if duration_s is None else duration_s / len(scenario.profiles)
+            recordings.append(_run(server, bench, profile, mine, duration_s=share))
     everything = parse.merge([parse.samples(recording, bench.tokenizer.count) for recording in recordings])
     samples, probes = _apart(everything, {r.id for r in requests if r.probe == "short"})
     store.write_samples(folder, samples)
@@ -81,7 +90,13 @@ def graded(questions: Sequence[Question], samples: Sequence[RequestSample]) -> l
 
 
 def _run(
-    server: Server, bench: Bench, profile: Profile, requests: Sequence[SpeedRequest], *, force_length: bool = True
+    server: Server,
+    bench: Bench,
+    profile: Profile,
+    requests: Sequence[SpeedRequest],
+    *,
+    force_length: bool = True,
+    duration_s: float | None = None,
 ) -> Recording:
     planned = tuple(
         PlannedRequest(
@@ -102,7 +117,14 @@ def _run(
         for r in requests
     )
     target = Target(connect=server.connect, host="server")
-    plan = LoadPlan(profile, planned, request_timeout_s=bench.suite.limits.request_s, cpu=bench.cores.client[0])
+    plan = LoadPlan(
+        profile,
+        planned,
+        request_timeout_s=bench.suite.limits.request_s,
+        total_timeout_s=None if duration_s is None else PATIENCE * duration_s,
+        duration_s=duration_s,
+        cpu=bench.cores.client[0],
+    )
     return client.run(target, plan, lambda progress: bench.reporter.load(profile.name, progress))
 
 

@@ -37,11 +37,14 @@ def relaunched(
     on_stop: Callable[[KillReport], None] = lambda report: None,
     *,
     expected_sha256: str | None,
+    home: Path | None = None,
+    ready_s: float | None = None,
 ) -> Iterator[Relaunched]:
     """Serve a private copy of `submission` while the body runs; afterwards nothing of it is left.
 
     `on_tick` is called while the server starts and may raise to give up; `on_stop` gets what the end left behind;
-    `expected_sha256` is the hash of the frozen submission's manifest (None: whatever is there is served).
+    `expected_sha256` is the hash of the frozen submission's manifest (None: whatever is there is served). `home`
+    outlives the server where one is given (compile caches of a search); `ready_s` shortens the suite's limit.
 
     Raises ServerFailed when it does not become ready, InfrastructureError when the copy is not what was frozen."""
     memory = bench.suite.hardware.memory_limit_gib
@@ -49,8 +52,9 @@ def relaunched(
     try:
         copy = scratch / "submission"
         _copy(submission, copy, int(bench.suite.limits.submission_gib * 2**30), expected_sha256)
-        home = scratch / "home"
-        home.mkdir()
+        if home is None:
+            home = scratch / "home"
+            home.mkdir()
         spec, argv = server_spec(
             copy,
             bench.checkpoint.path,
@@ -63,7 +67,8 @@ def relaunched(
         bench.reporter.note("launching the server")
         server = start(sandbox, spec, argv, logs)
         try:
-            ready = server.wait_ready(bench.suite.limits.ready_s, bench.suite.model.id, on_tick)
+            limit = min(ready_s or bench.suite.limits.ready_s, bench.suite.limits.ready_s)
+            ready = server.wait_ready(limit, bench.suite.model.id, on_tick)
             yield Relaunched(server, ready.seconds)
         finally:
             on_stop(server.stop())

@@ -188,7 +188,9 @@ def _session(run: RunContext, logs: Path, folder: Path, prepared: Prepared, base
     )
     with serving(evaluator) as socket_dir:
         spec = workspace.session_spec(folder, socket_dir, run.bench)
-        session = SolveSession(run.spec.suite, run.spec.the_scenario, folder, clock, run.sandbox, spec, logs)
+        session = SolveSession(
+            run.spec.suite, run.spec.the_scenario, folder, clock, run.sandbox, spec, logs, evaluator=evaluator
+        )
         evaluator.device_busy = session.serves
         try:
             ended = run.agent.solve(session)

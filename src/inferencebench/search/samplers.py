@@ -56,12 +56,8 @@ class OptunaSampler:
         optuna = _optuna()
         self._space, self._optuna = space, optuna
         make: dict[str, Callable[[], Any]] = {
-            "tpe": lambda: optuna.samplers.TPESampler(
-                seed=seed, n_startup_trials=startup, multivariate=True, constraints_func=_constraints
-            ),
-            "gp": lambda: optuna.samplers.GPSampler(
-                seed=seed, n_startup_trials=startup, deterministic_objective=False, constraints_func=_constraints
-            ),
+            "tpe": lambda: optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup, multivariate=True),
+            "gp": lambda: optuna.samplers.GPSampler(seed=seed, n_startup_trials=startup, deterministic_objective=False),
             "tpe-paper": lambda: optuna.samplers.TPESampler(seed=seed),
         }
         self._study = optuna.create_study(sampler=make[kind]())
@@ -90,8 +86,7 @@ class OptunaSampler:
             params={name: params[name] for name in self._distributions},
             distributions=self._distributions,
             value=told.loss,
-            user_attrs={"violation": told.violation},
-            system_attrs={"constraints": (told.violation,)},
+            constraints={"violation": told.violation},
         )
         self._study.add_trial(trial)
 
@@ -127,7 +122,16 @@ class SmacSampler:
         facade = smac.HyperparameterOptimizationFacade
         # The published search took the facade's design (10 per parameter); 8 starts leave room for the model.
         design = facade.get_initial_design(scenario, n_configs=None if trials >= PAPER_TRIALS else STARTUP_TRIALS)
-        self._smac = facade(scenario, _never_called, initial_design=design, overwrite=True, logging_level=False)
+        # The facade's own search of the model takes half a minute a proposal on small machines.
+        maximizer = facade.get_acquisition_maximizer(scenario, challengers=300, local_search_iterations=2)
+        self._smac = facade(
+            scenario,
+            _never_called,
+            initial_design=design,
+            acquisition_maximizer=maximizer,
+            overwrite=True,
+            logging_level=False,
+        )
 
     def ask(self) -> dict[str, Value]:
         """SMAC's proposal, tidied."""
@@ -166,10 +170,6 @@ def make(name: str, space: Space, seed: int) -> Sampler:
 def _position(parameter: Parameter, value: Value | None) -> int:
     """Place of a value among the choices; an unset one that cannot be chosen counts as the first."""
     return parameter.choices.index(value) if value in parameter.choices else 0
-
-
-def _constraints(trial: Any) -> tuple[float]:
-    return (float(trial.user_attrs.get("violation", 0.0)),)
 
 
 def _never_called(config: Any, seed: int = 0) -> float:

@@ -41,7 +41,7 @@ class Parameter(Record):
     renderer: str | None = None
     nothing: tuple[Value, ...] = ()
     """Values that render as nothing: the published spaces' own words for off."""
-    when: dict[str, tuple[Value, ...]] = {}
+    when: dict[str, tuple[Value, ...]] = Field(default_factory=dict)
     """Other parameters and the values with which this one has a meaning."""
     unset: bool = True
     """Whether the engine's default can be chosen; only published spaces pin it away."""
@@ -126,7 +126,7 @@ class Space(Record):
     """One of the published spaces, unchanged."""
     parameters: Annotated[tuple[Parameter, ...], Field(min_length=1)]
     forbid: tuple[Forbidden, ...] = ()
-    presets: dict[ScenarioName, tuple[dict[str, Value], ...]] = {}
+    presets: dict[ScenarioName, tuple[dict[str, Value], ...]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

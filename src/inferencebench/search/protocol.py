@@ -1,0 +1,318 @@
+"""The protocol of a search: what is measured, what is believed, and what is kept. Any sampler works under it.
+
+The true default of every engine comes first and can always be returned, so a search does not end below it. Presets
+come next. Proposals that break a documented rule are repaired before they cost a launch. Would-be winners meet a small
+quality gate at once, and the best few are launched anew and gated in full inside the budget; the choice is by the mean
+of all readings. Everything counts against the budget.
+"""
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import log
+from statistics import fmean, median
+
+from inferencebench.search.journal import Entry, Journal
+from inferencebench.search.samplers import Sampler, Told
+from inferencebench.search.space import Space, Value
+from inferencebench.search.trials import Candidate, Gate, Kind, Machine, Reading, Status
+from inferencebench.suites.model import Record, ScenarioName
+
+Z_ONE_SIDED_95 = 1.6448536269514722
+DUPLICATE_TRIES = 12
+"""Proposals that are known already, before random ones are drawn instead."""
+RANDOM_TRIES = 200
+"""Random draws that are known already, before a space counts as used up."""
+LEAST_TRIALS = 8
+"""Of every engine before any is left aside: a bad default says little about an engine's optimum."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The protocol's settings."""
+
+    budget_s: float
+    reserve_share: float = 0.2
+    """For confirmations; more where launches are slow."""
+    confirm: int = 3
+    """Candidates that are confirmed."""
+    mini_questions: int = 100
+    tau: float = 0.95
+    neighbour_share: float = 0.5
+    """Of proposals after the presets: one setting away from the best so far."""
+    presets: bool = True
+    limits: Mapping[str, float] = field(default_factory=dict)
+    """Metric → largest allowed value."""
+    seed: int = 0
+
+
+class Outcome(Record):
+    """What a search decided."""
+
+    candidate: Candidate
+    loss: float | None
+    """Mean of its readings; None where nothing could be measured."""
+    confirmed: bool
+    """False: the default, because nothing better was confirmed."""
+    reason: str
+    trials: int
+    crash_s: float
+    confirm_s: float
+    elapsed_s: float
+    repaired: int
+    """Proposals that broke a rule and were changed before they were launched."""
+
+
+class Search:
+    """One search over one or several engines."""
+
+    def __init__(
+        self,
+        spaces: Mapping[str, Space],
+        samplers: Mapping[str, Sampler],
+        scenario: ScenarioName,
+        machine: Machine,
+        policy: Policy,
+        journal: Journal,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self._spaces, self._samplers, self._scenario = spaces, samplers, scenario
+        self._machine, self._policy, self._journal, self._say = machine, policy, journal, say
+        self._random = random.Random(policy.seed)
+        self._readings: dict[str, list[Reading]] = {}
+        self._candidates: dict[str, Candidate] = {}
+        self._repaired = 0
+        for entry in journal.entries:
+            self._learn(entry)
+
+    def run(self) -> Outcome:
+        """Search until the budget is used, then say what to launch."""
+        if self._journal.pending is not None:
+            self._try(self._journal.pending.candidate, self._journal.pending.kind)
+        for kind, candidate in self._first():
+            if candidate.key not in self._readings and self._room():
+                self._try(candidate, kind)
+        while self._room() and (found := self._next()) is not None:
+            self._try(*found)
+        self._confirm()
+        return self._decide()
+
+    # --- what to try ------------------------------------------------------------------------------------------------
+
+    def _first(self) -> list[tuple[Kind, Candidate]]:
+        found = [(Kind.DEFAULT, Candidate(engine=name)) for name in self._spaces]
+        if self._policy.presets:
+            for name, space in self._spaces.items():
+                for preset in space.presets.get(self._scenario, ()):
+                    found.append((Kind.PRESET, Candidate(engine=name, configuration=space.tidy(preset))))
+        return found
+
+    def _next(self) -> tuple[Candidate, Kind] | None:
+        """A neighbour of the best, or the sampler's proposal, of the engine whose turn it is; None when nothing new
+        was found in any engine's space."""
+        first = self._engine()
+        for engine in (first, *(name for name in self._spaces if name != first)):
+            for attempt in range(DUPLICATE_TRIES + RANDOM_TRIES):
+                candidate, kind = self._proposal(engine, at_random=attempt >= DUPLICATE_TRIES)
+                if candidate.key not in self._readings:
+                    return candidate, kind
+        return None
+
+    def _proposal(self, engine: str, *, at_random: bool) -> tuple[Candidate, Kind]:
+        space = self._spaces[engine]
+        best = self._best(engine)
+        kind = Kind.PROPOSED
+        if at_random:
+            picked = {p.name: self._random.choice(p.choices) for p in space.parameters}
+            proposal = space.tidy({name: value for name, value in picked.items() if value is not None})
+        elif best is not None and self._random.random() < self._policy.neighbour_share:
+            kind, proposal = Kind.NEIGHBOUR, self._neighbour(space, best.configuration)
+        else:
+            proposal = self._samplers[engine].ask()
+        return Candidate(engine=engine, configuration=self._repair(space, proposal)), kind
+
+    def _engine(self) -> str:
+        """Engines below their least share first; then the one of the best candidate, others one time in four."""
+        counts = {name: sum(c.engine == name for c in self._candidates.values()) for name in self._spaces}
+        few = [name for name in counts if counts[name] < LEAST_TRIALS]
+        if few:
+            return min(few, key=lambda name: counts[name])
+        best = self._best()
+        if best is None or self._random.random() < 0.25:
+            return self._random.choice(sorted(self._spaces))
+        return best.engine
+
+    def _neighbour(self, space: Space, configuration: Mapping[str, Value]) -> dict[str, Value]:
+        changed = dict(configuration)
+        parameter = self._random.choice([p for p in space.parameters if len(p.choices) > 1])
+        now = changed.pop(parameter.name, None)
+        value = self._random.choice([choice for choice in parameter.choices if choice != now])
+        if value is not None:
+            changed[parameter.name] = value
+        return space.tidy(changed)
+
+    def _repair(self, space: Space, configuration: dict[str, Value]) -> dict[str, Value]:
+        """Unset, or change, settings of broken rules one at a time until none is broken."""
+        for _ in range(len(space.forbid) + 1):
+            rule = space.forbidden(configuration)
+            if rule is None:
+                break
+            self._repaired += 1
+            name = self._random.choice(sorted(rule.all))
+            parameter = next(p for p in space.parameters if p.name == name)
+            allowed = [choice for choice in parameter.choices if choice not in rule.all[name]]
+            value = self._random.choice(allowed) if allowed else None
+            configuration = {k: v for k, v in configuration.items() if k != name}
+            if value is not None:
+                configuration[name] = value
+            configuration = space.tidy(configuration)
+        return configuration
+
+    # --- running and learning ---------------------------------------------------------------------------------------
+
+    def _try(self, candidate: Candidate, kind: Kind, questions: int | None = None) -> None:
+        number = len(self._journal.entries) + 1
+        for _ in range(2):
+            self._journal.add(Entry(number=number, kind=kind, candidate=candidate, at_s=self._machine.elapsed_s()))
+            asked = self._policy.mini_questions if questions is None else questions
+            reading = self._machine.run(candidate, asked, self._policy.budget_s)
+            entry = Entry(
+                number=number, kind=kind, candidate=candidate, at_s=self._machine.elapsed_s(), reading=reading
+            )
+            self._journal.add(entry)
+            self._say(f"{number}. {kind} {candidate.engine} {dict(candidate.configuration)}: {_told(reading)}")
+            if reading.status is not Status.INFRASTRUCTURE:
+                break
+        self._learn(entry)
+
+    def _learn(self, entry: Entry) -> None:
+        reading = entry.reading
+        if reading is None or reading.status is Status.INFRASTRUCTURE:
+            return
+        key = entry.candidate.key
+        self._candidates[key] = entry.candidate
+        self._readings.setdefault(key, []).append(reading)
+        violation = self._violation(key)
+        losses = [r.loss for rs in self._readings.values() for r in rs if r.loss is not None]
+        worst = max(losses, default=1.0)
+        loss = worst if violation > 0 or reading.loss is None else fmean(self._losses(key))
+        # The logarithm makes ratios of losses alike, whatever their unit.
+        told = Told(dict(entry.candidate.configuration), log(max(loss, 1e-12)), violation)
+        self._samplers[entry.candidate.engine].tell(told)
+
+    def _losses(self, key: str) -> list[float]:
+        return [r.loss for r in self._readings[key] if r.loss is not None]
+
+    def _violation(self, key: str) -> float:
+        """Above 0 when a candidate must not be chosen: it failed once, is surely below tau, or breaks a limit."""
+        readings = self._readings[key]
+        if any(r.status is not Status.OK or r.loss is None for r in readings):
+            return 1.0
+        if any(r.gate is not None and surely_below(r.gate, self._policy.tau) for r in readings):
+            return 1.0
+        for name, limit in self._policy.limits.items():
+            seen = [r.metrics[name] for r in readings if name in r.metrics]
+            if not seen or fmean(seen) > limit:
+                return 1.0
+        return 0.0
+
+    def _ranked(self, engine: str | None = None) -> list[Candidate]:
+        """Candidates that may be chosen, best mean first."""
+        fit = [
+            (fmean(self._losses(key)), key)
+            for key, c in self._candidates.items()
+            if (engine is None or c.engine == engine) and self._violation(key) <= 0
+        ]
+        return [self._candidates[key] for _, key in sorted(fit)]
+
+    def _best(self, engine: str | None = None) -> Candidate | None:
+        ranked = self._ranked(engine)
+        return ranked[0] if ranked else None
+
+    # --- the end ----------------------------------------------------------------------------------------------------
+
+    def _cost_s(self) -> float:
+        """What a trial that works takes: the median so far, a full gate included."""
+        done = [r for rs in self._readings.values() for r in rs if r.status is Status.OK]
+        if not done:
+            return 0.0
+        asked = [r.gate_s / r.gate.total for r in done if r.gate is not None and r.gate.total]
+        full = (median(asked) if asked else 0.0) * self._machine.full_questions
+        return median(r.launch_s + r.measure_s for r in done) + full
+
+    def _room(self) -> bool:
+        """Whether one more trial leaves enough for the confirmations."""
+        budget, cost = self._policy.budget_s, self._cost_s()
+        reserve = min(max(self._policy.reserve_share * budget, 2 * cost), 0.5 * budget)
+        return self._machine.elapsed_s() + cost + reserve <= budget
+
+    def _confirm(self) -> None:
+        """Fresh launches with the full gate for the best few, best mean first, while there is time."""
+        while self._machine.elapsed_s() + self._cost_s() <= self._policy.budget_s:
+            top = self._ranked()[: self._policy.confirm]
+            waiting = [c for c in top if not self._confirmed(c) and not self._is_default(c)]
+            rival = [c for c in top if len(self._readings[c.key]) < 4 and not self._is_default(c)]
+            if not waiting and len(rival) < 2:
+                return
+            chosen = waiting[0] if waiting else min(rival, key=lambda c: len(self._readings[c.key]))
+            self._try(chosen, Kind.CONFIRMATION, self._machine.full_questions)
+
+    def _is_default(self, candidate: Candidate) -> bool:
+        return not candidate.configuration
+
+    def _confirmed(self, candidate: Candidate) -> bool:
+        """Launched at least twice, with a full gate whose bound holds. Where the reference answers nothing rightly
+        (random weights) there is no gate, and the launches alone count."""
+        readings = self._readings[candidate.key]
+        if not any(r.gate is not None for rs in self._readings.values() for r in rs):
+            return len(readings) >= 2
+        full = [r.gate for r in readings if r.gate is not None and r.gate.total >= self._machine.full_questions]
+        return len(readings) >= 2 and any(surely_above(gate, self._policy.tau) for gate in full)
+
+    def _decide(self) -> Outcome:
+        ranked = self._ranked()
+        defaults = [c for c in ranked if self._is_default(c)]
+        floor = fmean(self._losses(defaults[0].key)) if defaults else None
+        chosen = next((c for c in ranked if self._is_default(c) or self._confirmed(c)), None)
+        fallback = defaults[0] if defaults else Candidate(engine=next(iter(self._spaces)))
+        if chosen is None:
+            chosen, reason = fallback, "nothing was confirmed: the default stands"
+        elif self._is_default(chosen):
+            reason = "no confirmed configuration is better than the default"
+        elif floor is not None and fmean(self._losses(chosen.key)) >= floor:
+            chosen, reason = fallback, "no confirmed configuration is better than the default"
+        else:
+            reason = f"best mean of {len(self._readings[chosen.key])} launches among confirmed configurations"
+        entries = [e for e in self._journal.entries if e.reading is not None]
+        crashed = [e.reading.seconds for e in entries if e.reading and e.reading.status is Status.CRASHED]
+        confirming = [e.reading.seconds for e in entries if e.reading and e.kind is Kind.CONFIRMATION]
+        losses = self._losses(chosen.key) if chosen.key in self._readings else []
+        return Outcome(
+            candidate=chosen,
+            loss=fmean(losses) if losses else None,
+            confirmed=not self._is_default(chosen),
+            reason=reason,
+            trials=len(entries),
+            crash_s=sum(crashed),
+            confirm_s=sum(confirming),
+            elapsed_s=self._machine.elapsed_s(),
+            repaired=self._repaired,
+        )
+
+
+def surely_below(gate: Gate, tau: float) -> bool:
+    """Whether the accuracy ratio is below tau by more than 1.645 standard errors (one-sided 95 %)."""
+    return gate.total > 0 and gate.ratio + Z_ONE_SIDED_95 * gate.standard_error < tau
+
+
+def surely_above(gate: Gate, tau: float) -> bool:
+    """Whether the one-sided 95 % lower bound of the accuracy ratio is at least tau."""
+    return gate.total > 0 and gate.ratio - Z_ONE_SIDED_95 * gate.standard_error >= tau
+
+
+def _told(reading: Reading) -> str:
+    if reading.loss is None:
+        why = (reading.reason.splitlines() or ["no reason"])[0][:120]
+        return f"{reading.status} after {reading.seconds:.0f} s ({why})"
+    gate = "" if reading.gate is None else f", accuracy ratio {reading.gate.ratio:.3f}"
+    return f"loss {reading.loss:.5g}{gate}, {reading.seconds:.0f} s"

@@ -1,0 +1,96 @@
+"""The report of a search: what was tried, what it cost, what it is worth, and the command to copy."""
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from statistics import fmean
+
+from inferencebench.files import write_atomic, write_json
+from inferencebench.search.journal import Entry
+from inferencebench.search.protocol import Outcome
+from inferencebench.search.trials import Status
+from inferencebench.suites.model import Metric
+
+_STYLE = "body{font:14px sans-serif;margin:2em}td,th{padding:.2em .8em;text-align:left;border-bottom:1px solid #ddd}"
+
+
+def write(folder: Path, name: str, outcome: Outcome, entries: Sequence[Entry], launcher: str, metric: Metric) -> None:
+    """Write `report.html`, `trials.json` and `pareto.json` into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "trials.json", [entry.model_dump(mode="json") for entry in entries])
+    front = pareto(entries)
+    write_json(folder / "pareto.json", [entry.number for entry in front])
+    write_atomic(folder / "report.html", _page(name, outcome, entries, launcher, metric, front))
+
+
+def pareto(entries: Sequence[Entry]) -> list[Entry]:
+    """Trials that no other beats in both TTFT·TPOT latency (their sum) and requests per second."""
+
+    def point(entry: Entry) -> tuple[float, float] | None:
+        metrics = entry.reading.metrics if entry.reading else {}
+        if "requests_per_s" not in metrics or "ttft_s" not in metrics:
+            return None
+        return metrics["ttft_s"] + metrics.get("tpot_s", 0.0), metrics["requests_per_s"]
+
+    points = [(entry, at) for entry in entries if (at := point(entry)) is not None]
+    return [
+        entry
+        for entry, (slow, rate) in points
+        if not any(s <= slow and r >= rate and (s, r) != (slow, rate) for _, (s, r) in points)
+    ]
+
+
+def importances(entries: Sequence[Entry]) -> dict[str, float]:
+    """Share of the spread of log losses that each setting's choice explains alone (between-group variance / total).
+
+    One factor at a time over what was tried: a description of the search, not of the engine."""
+    from math import log
+
+    good = [(e.candidate, log(e.reading.loss)) for e in entries if e.reading and e.reading.loss]
+    if len(good) < 2:
+        return {}
+    mean = fmean(loss for _, loss in good)
+    total = sum((loss - mean) ** 2 for _, loss in good)
+    names = sorted({name for candidate, _ in good for name in candidate.configuration})
+    shares: dict[str, float] = {}
+    for name in names:
+        groups: dict[object, list[float]] = {}
+        for candidate, loss in good:
+            groups.setdefault(candidate.configuration.get(name), []).append(loss)
+        between = sum(len(g) * (fmean(g) - mean) ** 2 for g in groups.values())
+        shares[name] = between / total if total else 0.0
+    return dict(sorted(shares.items(), key=lambda item: -item[1]))
+
+
+def _page(
+    name: str, outcome: Outcome, entries: Sequence[Entry], launcher: str, metric: Metric, front: Sequence[Entry]
+) -> str:
+    best = {entry.number for entry in front}
+    rows = "".join(_row(entry, metric, entry.number in best) for entry in entries)
+    weights = "".join(f"<tr><td>{escape(n)}<td>{share:.0%}" for n, share in importances(entries).items())
+    cost = (
+        f"{outcome.trials} trials in {outcome.elapsed_s:.0f} s, of which {outcome.crash_s:.0f} s on trials that did "
+        f"not serve and {outcome.confirm_s:.0f} s on confirmations; {outcome.repaired} proposals broke a rule "
+        "and were changed before a launch. Launches, measurements, gates and confirmations all count."
+    )
+    return (
+        f"<!doctype html><meta charset=utf-8><title>{escape(name)}</title><style>{_STYLE}</style>"
+        f"<h1>{escape(name)}</h1><p>{escape(outcome.reason)}.</p><p>{cost}</p><h2>Launch</h2>"
+        f"<pre>{escape(launcher)}</pre><h2>Trials</h2><table><tr><th>#<th>kind<th>engine<th>settings<th>{metric}"
+        f"<th>accuracy ratio<th>seconds<th>how it ended{rows}</table><p>* on the Pareto front of latency and rate</p>"
+        f"<h2>What mattered</h2><table>{weights}</table>\n"
+    )
+
+
+def _row(entry: Entry, metric: Metric, best: bool) -> str:
+    reading = entry.reading
+    assert reading is not None
+    value = reading.metrics.get(metric.value)
+    settings = " ".join(f"{k}={v}" for k, v in entry.candidate.configuration.items()) or "default"
+    ratio = f"{reading.gate.ratio:.3f}" if reading.gate else ""
+    ended = "ok" if reading.status is Status.OK else f"{reading.status}: {reading.reason[:300]}"
+    cells = (
+        f"{entry.number}{'*' if best else ''}", entry.kind, entry.candidate.engine, settings,
+        "" if value is None else f"{value:.5g}", ratio, f"{reading.seconds:.1f}", ended,
+    )  # fmt: skip
+    return "<tr>" + "".join(f"<td>{escape(str(cell))}" for cell in cells)
