@@ -112,7 +112,9 @@ def install_packages(python: Path, dev: bool) -> None:
     pip = [str(python), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
     constraints = ["-c", str(ROOT / "constraints.txt")]
     say("installing the packages (about 400 MB)")
-    extras = "torch,llamacpp,plots" + (",nvidia" if has_gpu() else "")
+    extras = "torch,llamacpp,plots,search" + (",nvidia" if has_gpu() else "")
+    if dev:
+        extras += ",judges"
     must(*pip, *constraints, "-e", f"{ROOT}[{extras}]")
     if dev:
         must(*pip, *constraints, "-r", str(ROOT / "requirements-dev.txt"))

@@ -115,7 +115,9 @@ def judge(run: RunFiles, baseline: Baseline | None, tau: float | None = None) ->
     integrity = _integrity(run, samples, [r for launch in reference for r in launch], baseline)
     recorded = decisions.current(run.directory, integrity, run.manifest.sha256 if run.manifest else "")
     missing = missing_required(integrity) if integrity else ()
-    decision = decide(Evidence(None, measured.failure, integrity, quality, recorded, missing))
+    decision = decide(
+        Evidence(None, measured.failure, integrity, quality, recorded, missing, reference=spec.is_canonical_baseline)
+    )
     value = score.mean_over_launches(measured, metric)
     valid = measured.failure is None
     replicates = score.bootstrap([launch.requests for launch in samples], metric, stream=0) if valid else None
@@ -158,7 +160,11 @@ def _quality(run: RunFiles, baseline: Baseline | None, tau: float | None) -> Qua
         return None
     gate = run.spec.suite.quality
     reference = baseline.answers if baseline else run.answers
-    return verdict(run.answers, reference, tau or gate.tau, gate.min_answered)
+    found = verdict(run.answers, reference, tau or gate.tau, gate.min_answered)
+    if run.spec.suite.model.source.kind == "random" and not found.incomplete:
+        # Such weights answer nothing: there is no accuracy to keep, which the suite's description says.
+        return found.model_copy(update={"passed": True})
+    return found
 
 
 def _integrity(
