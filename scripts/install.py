@@ -129,12 +129,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--venv", type=Path, default=ROOT / ".venv", help="the environment's folder")
     parser.add_argument("--dev", action="store_true", help="also what tests and linters need")
+    parser.add_argument("--apt", action="append", default=[], metavar="PACKAGE", help="also this Debian package")
     options = parser.parse_args()
     if sys.version_info < MINIMUM:
         say(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}; set PYTHON=python3.12")
         return EXIT_MISSING
     if sys.platform == "linux" and shutil.which("bwrap") is None:
         apt("bubblewrap")
+    for package in options.apt:
+        if not quiet("dpkg", "-s", package):
+            apt(package)
     stamp = options.venv / ".installed"
     done = stamp.read_text() if stamp.exists() else ""
     if done in (fingerprint(True), fingerprint(options.dev)):

@@ -66,3 +66,16 @@ def test_hostile_files_cost_little(tmp_path: Path) -> None:
     assert time.monotonic() - started < 5
     assert len(found) == MAX_FINDINGS
     assert not any(f.path == "link" for f in found)
+    assert any(f.rule == "not-read" and f.path == "long.sh" for f in found)
+
+
+def test_what_is_not_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inferencebench.gates.integrity.static.scan.MAX_FILES", 3)
+    for number in range(5):
+        (tmp_path / f"{number}.txt").touch()
+    assert [(f.rule, f.path) for f in scan(tmp_path)] == [("not-read", "3.txt")]
+
+
+def test_text_with_a_zero_byte_is_read_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "a.sh").write_bytes(b"\0\nnohup ./a &\n")
+    assert [f.rule for f in scan(tmp_path)] == ["daemon"]

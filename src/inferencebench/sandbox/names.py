@@ -8,6 +8,8 @@ import socket
 
 PORT = 53
 MAX_NAMES = 200
+MORE = "(more names)"
+"""Stands for every name after the first MAX_NAMES: an overflow is seen."""
 MAX_BYTES = 512
 HEADER = 12
 NO_SUCH_NAME = b"\x81\x83"
@@ -36,8 +38,8 @@ class NameSink:
             if found is None:
                 continue
             name, end = found
-            if name in self.names or len(self.names) < MAX_NAMES:
-                self.names[name] = self.names.get(name, 0) + 1
+            known = name if name in self.names or len(self.names) < MAX_NAMES else MORE
+            self.names[known] = self.names.get(known, 0) + 1
             counts = b"\x00\x01" + bytes(6)
             reply = question[:2] + NO_SUCH_NAME + counts + question[HEADER:end]
             try:
