@@ -102,9 +102,9 @@ def any_box(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Box]:
     yield from box(request.param, tmp_path)
 
 
-@pytest.fixture
-def walled(tmp_path: Path) -> Iterator[Box]:
-    yield from box("bubblewrap", tmp_path)
+@pytest.fixture(params=["bubblewrap", "unshare"])
+def walled(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Box]:
+    yield from box(request.param, tmp_path)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from inferencebench.sandbox.remedies import APPARMOR, CLONE, CONTAINER, COUNT, b
 
 
 def test_names_and_auto() -> None:
-    assert registry.names() == ("bubblewrap", "process")
+    assert registry.names() == ("bubblewrap", "unshare", "process")
     working = [name for name in registry.names() if registry.probe(name).ok]
     assert registry.get().name == working[0]
     assert [registry.get(name).verified for name in registry.names()] == [True, False]

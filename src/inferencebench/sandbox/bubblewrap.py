@@ -187,6 +187,11 @@ class Bubblewrap:
         program = shutil.which("bwrap")
         if program is None:
             return Probe(False, "bwrap is not installed", INSTALL)
+        version = subprocess.run([program, "--version"], capture_output=True, text=True).stdout.strip()
+        return self.try_once(version)
+
+    def try_once(self, version: str) -> Probe:
+        """Whether a sandbox starts and its network can be reached."""
         with tempfile.TemporaryFile() as output:
             try:
                 process = self.start(SandboxSpec(cwd="/"), ["/bin/cat", "/proc/self/status"], output, output)
@@ -198,20 +203,30 @@ class Bubblewrap:
                 pass
             finally:
                 process.terminate()
-        version = subprocess.run([program, "--version"], capture_output=True, text=True).stdout.strip()
         return Probe(True, version)
 
-    def start(self, spec: SandboxSpec, argv: list[str], stdout: IO[bytes], stderr: IO[bytes]) -> SandboxProcess:
-        """Start `argv` behind the walls."""
+    def wall(self) -> list[str]:
+        """The program that makes the namespaces, with those of its arguments that say nothing of this host.
+
+        Raises MissingError when it is not installed."""
         program = shutil.which("bwrap")
         if program is None:
             raise MissingError(f"sandbox: bwrap is not installed: {INSTALL}")
+        return _wall(program)
+
+    def bounds_memory_places(self) -> bool:
+        """Whether the program can limit the size of a tmpfs."""
+        return knows_option(shutil.which("bwrap") or "bwrap", "--size")
+
+    def start(self, spec: SandboxSpec, argv: list[str], stdout: IO[bytes], stderr: IO[bytes]) -> SandboxProcess:
+        """Start `argv` behind the walls."""
+        wall = self.wall()
         port = spec.port or PORT
         env = {**spec.env, "HOST": HOST, "PORT": str(port)}
         options = ["--clearenv"]
         for name, value in env.items():
             options += ["--setenv", name, value]
-        sized = knows_option(program, "--size")
+        sized = self.bounds_memory_places()
         options += [*_system_options(), *_gpu_options(spec.gpus), *_memory_options(spec.memory_bytes, sized)]
         options += [*_mount_options(spec), "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", spec.cwd]
         affinity = checked_cpus(spec.cpus)
@@ -226,7 +241,7 @@ class Bubblewrap:
             argv=argv,
             env={},
             cwd=spec.cwd,
-            wall=_wall(program),
+            wall=wall,
             wall_options=options,
             cpus=affinity,
             cgroups=[str(path) for path in limited.directories],

@@ -6,9 +6,10 @@ from inferencebench.errors import MissingError, UserError
 from inferencebench.sandbox.bubblewrap import Bubblewrap
 from inferencebench.sandbox.contract import Probe, Sandbox
 from inferencebench.sandbox.process import Process
+from inferencebench.sandbox.unshare import Unshare
 
 AUTO = "auto"
-_BACK_ENDS: dict[str, Sandbox] = {backend.name: backend for backend in (Bubblewrap(), Process())}
+_BACK_ENDS: dict[str, Sandbox] = {backend.name: backend for backend in (Bubblewrap(), Unshare(), Process())}
 """In order of preference."""
 
 
