@@ -13,7 +13,7 @@ def test_names_and_auto() -> None:
     assert registry.names() == ("bubblewrap", "unshare", "process")
     working = [name for name in registry.names() if registry.probe(name).ok]
     assert registry.get().name == working[0]
-    assert [registry.get(name).verified for name in registry.names()] == [True, False]
+    assert [registry.get(name).verified for name in registry.names()] == [True, True, False]
 
 
 def test_unknown_name_lists_the_known() -> None:

@@ -160,7 +160,9 @@ def test_warmups_take_the_suites_shorter_output_and_shift_no_draw(build: Any, sc
 def test_every_builtin_laptop_scenario_builds(build: Any, suite: Suite, tokenizer: ChatTokenizer) -> None:
     for scenario in suite.scenarios:
         requests = build(scenario, side="eval").requests
-        assert len(requests) == scenario.warmup_requests + sum(p.requests for p in scenario.profiles)
+        own = [r for r in requests if not r.probe]
+        assert len(own) == scenario.warmup_requests + sum(p.requests for p in scenario.profiles)
+        assert {r.of for r in requests if r.probe == "repeat"} <= {r.id for r in own}
         assert all(tokenizer.prompt_tokens(r.messages) == r.prompt_tokens for r in requests)
 
 

@@ -86,8 +86,10 @@ def place(target: str, like: str) -> None:
 
 
 def remount_read_only(path: str) -> None:
-    """Make everything mounted at and below `path` read-only."""
-    for point, flags in mounts_below(path):
+    """Make everything mounted at and below `path` read-only; not what an earlier mount there covers."""
+    mounts = mounts_below(path)
+    newest = max(index for index, (point, _) in enumerate(mounts) if point == path)
+    for point, flags in mounts[newest:]:
         mount(None, point, None, REMOUNT | BIND | RDONLY | flags)
 
 
