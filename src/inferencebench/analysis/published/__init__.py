@@ -1,7 +1,7 @@
-"""The published results as data: facts of the paper, with sources, to show beside one's own and to test tables against.
+"""The published results as data: facts of the paper, with sources, to show beside one's own and to test against.
 
-In: nothing. Out: plain values by table name. They are never mixed into a board: speedups over different baselines do not
-compare, native units do.
+In: nothing. Out: plain values by table name. They are never mixed into a board: speedups over different baselines do
+not compare, native units do.
 """
 
 import json
