@@ -58,7 +58,8 @@ def run_id(result: Result) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One finished run. Only the result is in memory; everything else is read on first use and None where unreadable."""
+    """One finished run. Only the result is in memory; everything else is read on first use and None where
+    unreadable."""
 
     directory: Path
     result: Result

@@ -1,4 +1,5 @@
-"""Ablations: the same agent under conditions that differ in one setting, or on suites that differ in model or hardware."""
+"""Ablations: the same agent under conditions that differ in one setting, or on suites that differ in model or
+hardware."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence

@@ -1,6 +1,7 @@
 """Tables of scores: the main one, best of n, measured native units, optimizer × engine."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from urllib.parse import parse_qs
 
 from inferencebench.analysis import statistics
@@ -28,9 +29,10 @@ PASSED = Column(key="passed", title="passed")
 
 
 def main(runs: Runs, options: Options) -> Made:
-    """Cell: mean speedup over the seed pairs ± SEM (ddof = 1), scored runs that did not pass as 1.0. Aggregate: geometric
-    mean of the cell means, ± the delete-one jackknife over seed pairs. Ranks are among agents; the interval of ranks
-    redraws the seed pairs. Searches, engine defaults and the baseline stand where their aggregate puts them."""
+    """Cell: mean speedup over the seed pairs ± SEM (ddof = 1), scored runs that did not pass as 1.0. Aggregate:
+    geometric mean of the cell means, ± the delete-one jackknife over seed pairs. Ranks are among agents; the interval
+    of ranks redraws the seed pairs. Searches, engine defaults and the baseline stand where their aggregate puts
+    them."""
     kept, notes = in_condition(runs.runs, options)
     score = scoring(options.regression)
     lines = by_aggregate(groups(kept), score)
@@ -40,7 +42,7 @@ def main(runs: Runs, options: Options) -> Made:
     for line in lines:
         head = {
             "suite": Value(value=line.suite),
-            "rank": Value(value=places.get(line), **_span(spans.get(line))),
+            "rank": _place(places.get(line), spans.get(line)),
             "method": Value(value=line.label),
             "kind": Value(value=line.kind.value),
             "aggregate": line.aggregate(score),
@@ -75,8 +77,9 @@ def _rankable(lines: Sequence[Group], suite: str) -> list[Group]:
     return [line for line in lines if line.suite == suite and line.kind is Kind.AGENT and line.ranked]
 
 
-def _span(span: tuple[int, int] | None) -> dict[str, float]:
-    return {} if span is None else {"low": span[0], "high": span[1]}
+def _place(place: int | None, span: tuple[int, int] | None) -> Value:
+    low, high = span or (None, None)
+    return Value(value=place, low=low, high=high)
 
 
 def _cells(line: Group, scenarios: Sequence[ScenarioName], score: Score) -> dict[str, Value]:
@@ -113,7 +116,7 @@ def _close(lines: Sequence[Group], score: Score, runs: Runs) -> list[str]:
     for suite in dict.fromkeys(line.suite for line in lines):
         floor = max((f.factor for (s, _), f in floors.items() if s == suite), default=None)
         ranked = _rankable(lines, suite)
-        for better, worse in zip(ranked, ranked[1:], strict=False):
+        for better, worse in pairwise(ranked):
             compared = statistics.paired(better.by_cell(score), worse.by_cell(score))
             if compared is None:
                 continue
@@ -181,8 +184,9 @@ UNITS = {
 
 
 def native(runs: Runs, options: Options) -> Made:
-    """Primary metric in its own unit, as measured: mean ± SEM over the runs that passed; a hole where none did (all seeds
-    penalised). The paper's Table 11 is worked out from penalised means instead; native units compare across baselines."""
+    """Primary metric in its own unit, as measured: mean ± SEM over the runs that passed; a hole where none did (all
+    seeds penalised). The paper's Table 11 is worked out from penalised means instead; native units compare across
+    baselines."""
     kept, notes = in_condition(runs.runs, options)
     lines = by_aggregate(groups(kept), scoring(options.regression))
     scenarios = scenarios_of(lines)
@@ -207,7 +211,8 @@ def native(runs: Runs, options: Options) -> Made:
 
 
 def grid(runs: Runs, options: Options) -> Made:
-    """Searches by optimizer and engine: cells and aggregate as in `main`; the engine is the one the search was given."""
+    """Searches by optimizer and engine: cells and aggregate as in `main`; the engine is the one the search was
+    given."""
     kept, notes = in_condition([run for run in runs.runs if run.kind is Kind.SEARCH], options)
     score = scoring(options.regression)
     lines = groups(kept)

@@ -73,8 +73,8 @@ def _mode(suite: str, mode: str, cells: dict[ScenarioName, Value], scenarios: li
 
 
 def best_seen_agents(runs: Runs, options: Options) -> Made:
-    """Per agent the aggregate as submitted, the aggregate had each run submitted the best it saw, and their ratio; ranks
-    by the latter, beside those of the main table."""
+    """Per agent the aggregate as submitted, the aggregate had each run submitted the best it saw, and their ratio;
+    ranks by the latter, beside those of the main table."""
     kept, notes = contestants(runs.runs, options)
     score, seen = scoring(options.regression), seen_scoring(options.regression)
     lines = [line for line in by_aggregate(groups(kept), seen) if line.complete]

@@ -100,8 +100,8 @@ def _exempt(quality: QualityResult) -> bool:
 
 
 def thresholds(runs: Runs, options: Options) -> Made:
-    """Every run scored again at eight thresholds from its stored answers. Best: per scenario the largest cell mean of an
-    agent. Largest rank change: of any agent's rank by aggregate against that at the suite's own threshold."""
+    """Every run scored again at eight thresholds from its stored answers. Best: per scenario the largest cell mean of
+    an agent. Largest rank change: of any agent's rank by aggregate against that at the suite's own threshold."""
     kept, notes = contestants(runs.runs, options)
     base = _ranks(groups(kept), scoring(options.regression))
     scenarios = scenarios_of(groups(kept))

@@ -15,7 +15,7 @@ from inferencebench.suites.model import ScenarioName
 
 Score = Callable[[Run], float]
 
-LETTERS = {name: letter for name, letter in zip(ScenarioName, "ABCD", strict=True)}
+LETTERS = dict(zip(ScenarioName, "ABCD", strict=True))
 """The paper's letters."""
 
 
@@ -135,7 +135,8 @@ def in_condition(runs: Sequence[Run], options: Options) -> tuple[list[Run], list
 
 
 def contestants(runs: Sequence[Run], options: Options) -> tuple[list[Run], list[str]]:
-    """The agents' runs under the condition asked for: what the paper counts. Where there is no agent, all but baselines."""
+    """The agents' runs under the condition asked for: what the paper counts. Where there is no agent, all but
+    baselines."""
     kept, notes = in_condition(runs, options)
     agents = [run for run in kept if run.kind is Kind.AGENT]
     if agents or not kept:

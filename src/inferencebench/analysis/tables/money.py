@@ -41,8 +41,8 @@ def _unpriced(runs: Sequence[Run]) -> list[str]:
 
 
 def cost(runs: Runs, options: Options) -> Made:
-    """USD over all runs of an agent: model calls, plus the device for the whole budget of each session at the given price
-    per device hour. Device hours used: session, measuring, quality and audit as they took."""
+    """USD over all runs of an agent: model calls, plus the device for the whole budget of each session at the given
+    price per device hour. Device hours used: session, measuring, quality and audit as they took."""
     kept, notes = contestants(runs.runs, options)
     lines = groups(kept)
     rows = []

@@ -13,9 +13,9 @@ from inferencebench.suites.table7 import Table7Row, table7
 
 
 def volatility(runs: Runs, options: Options) -> Made:
-    """Per scenario and seed pair every agent's quartile (1 best; ties share the mean of their positions' quartiles), then
-    the range of each agent's quartiles over the seeds. Buckets: stable up to 0.25, adjacent up to 1.25, two quartiles up
-    to 2.25, extreme above. Agents without a score on some seed pair are left out of that scenario."""
+    """Per scenario and seed pair every agent's quartile (1 best; ties share the mean of their positions' quartiles),
+    then the range of each agent's quartiles over the seeds. Buckets: stable up to 0.25, adjacent up to 1.25, two
+    quartiles up to 2.25, extreme above. Agents without a score on some seed pair are left out of that scenario."""
     kept, notes = contestants(runs.runs, options)
     lines = groups(kept)
     score = scoring(options.regression)
