@@ -3,20 +3,25 @@
 Nothing here was measured. A run is `result.json`, `spec.json` and, where a table needs it, the session's record.
 """
 
-from collections.abc import Iterator, Sequence
+import math
+import random
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from statistics import fmean, median
 from typing import Any
 
 from inferencebench.analysis.published import table
 from inferencebench.analysis.runs import run_id
+from inferencebench.analysis.statistics import bucket, fractional_quartiles
 from inferencebench.gates.quality import QualityResult
 from inferencebench.run.record import BaselineRef, BestSeen, Cost, MetricValue, Outcome, Provenance, Result
 from inferencebench.run.spec import Condition, RunSpec
 from inferencebench.suites.load import load
 from inferencebench.suites.model import Metric, ScenarioName, SeedPair, Suite
-from tests.analysis.triples import Line, Published, Solution, choose, solve
+from tests.analysis.triples import Line, Published, Solution, choose, solve, spread
 
 SUITE = "h100-mistral-7b"
 PAIRS = tuple(SeedPair(dev=dev, eval=eval_) for dev, eval_ in ((21, 1337), (248, 428), (999, 777)))
@@ -213,3 +218,131 @@ def ablation_line(row: dict[str, Any], agent: str, condition: str, suite: str = 
     wanted = row["pass"]["total"] - row["pass"]["passed"]
     count = min(options, key=lambda failed: abs(failed - wanted))
     return list(fakes_of(agent, choose([options], count, 1.0)[0], condition=condition, suite=suite))
+
+
+def gates_runs() -> list[Fake]:
+    """180 agents' runs with the published cell means and outcomes: 117 passed, 23 below the threshold by far, 11 not
+    completed, 11 flagged, 18 without a server. One that passed has 122 of the baseline's 128, which 0.97 asks more
+    of."""
+    lines = [row for row in table("main")["rows"] if row["rank"] is not None]
+    means = {row["method"]: [row[s]["mean"] for s in "ABCD"] for row in lines}
+    failed = {method: 3 * sum(m == 1 for m in own) for method, own in means.items()}
+    wanted = table("outcomes")["not_passing_total"]
+    while sum(failed.values()) < wanted:
+        method = min(failed, key=lambda one: failed[one] if one not in _FEW else 99)
+        failed[method] += 1
+    left = [outcome for outcome, count in _OUTCOMES for _ in range(count)]
+    fakes = []
+    for method, own in means.items():
+        for letter, scores in zip("ABCD", spread(own, failed[method]), strict=True):
+            for seed, score in enumerate(scores):
+                outcome = left.pop() if score == 1.0 else Outcome.PASSED
+                correct = 40 if outcome is Outcome.QUALITY_FAILED else BASELINE_CORRECT
+                if (method, letter, seed) == ("GPT-5.3 Codex (Medium)", "D", 0):
+                    correct = 122
+                fakes.append(Fake(agent_name(method), letter, seed, score, outcome, correct=correct))
+    return fakes
+
+
+_OUTCOMES = (
+    (Outcome.QUALITY_FAILED, 23), (Outcome.QUALITY_INCOMPLETE, 11), (Outcome.INTEGRITY_FLAGGED, 11),
+    (Outcome.SERVER_FAILED, 18),
+)  # fmt: skip
+_FEW = ("GPT-5.3 Codex (Medium)", "Claude Haiku 4.5")
+"""Lines that get no further failed run: one that the threshold moves, one with a cell below 1."""
+
+
+def seen_runs() -> list[Fake]:
+    """Agents' lines with what they saw: the published best-seen aggregate of each, and the published best of each
+    scenario, which belongs to the line whose own ratio allows it."""
+    seen = {row["agent"]: row for row in table("best-seen-per-agent")["rows"]}
+    top = next(row for row in table("best-seen")["rows"] if row["mode"] == "Per-scenario best-seen agent")
+    fakes: list[Fake] = []
+    for row in (r for r in table("main")["rows"] if r["rank"] is not None):
+        means = {s: row[s]["mean"] for s in "ABCD"}
+        target = {s: top[s] if _HOLDERS[s] == row["method"] else means[s] for s in "ABCD"}
+        # Not seen.ratio, which is rounded: the aggregate's fourth power is the product of the cells.
+        gain = seen[row["method"]]["best_seen_aggregate"] ** 4 / _product(target.values())
+        for letter in sorted("ABCD", key=lambda s: target[s] / top[s]):
+            step = min(max(gain, 1.0), 0.97 * top[letter] / target[letter])
+            if target[letter] < top[letter] and step > 1:
+                target[letter] *= step
+                gain /= step
+        for letter in "ABCD":
+            for seed, score in enumerate(spread([means[letter]], 3 * (means[letter] == 1))[0]):
+                outcome = Outcome.PASSED if means[letter] != 1 else Outcome.QUALITY_FAILED
+                factor = target[letter] / means[letter]
+                fakes.append(Fake(agent_name(row["method"]), letter, seed, score, outcome, seen=score * factor))
+    return fakes + grid_runs()
+
+
+_HOLDERS = {"A": "Claude Opus 4.6", "B": "Claude Sonnet 4.6", "C": "Claude Sonnet 4.6", "D": "Gemini 3.1 Pro"}
+
+
+def _product(values: Iterable[float]) -> float:
+    return math.prod(values)
+
+
+def grid_runs() -> list[Fake]:
+    """Optimizer by engine."""
+    fakes: list[Fake] = []
+    for row in table("grid")["rows"]:
+        name = f"search:{row['optimizer'].lower()}?engine={row['engine'].lower()}"
+        options = solve(line_of(row), failures=False, use_sem=False)
+        fakes += fakes_of(name, min(options.values(), key=lambda s: s.error))
+    return fakes
+
+
+def budget_runs() -> list[Fake]:
+    """Figure 2: every cell of a budget has the aggregate as its mean; the suite's own budget is the default."""
+    figure = table("budget")
+    fakes = []
+    for method, aggregates in figure["series"].items():
+        for hours, aggregate in zip(figure["hours"], aggregates, strict=True):
+            condition = "default" if hours == 2 else f"budget_s={hours * 3600.0}"
+            for letter in "ABCD":
+                for seed, score in enumerate(spread([aggregate], 0)[0]):
+                    fakes.append(Fake(agent_name(method), letter, seed, score, condition=condition))
+    return fakes
+
+
+def volatility_runs() -> list[Fake]:
+    """Fifteen agents whose quartiles move over the seeds as published."""
+    fakes = []
+    for letter, seeds in standings().items():
+        for seed, places in enumerate(seeds):
+            for number, score in enumerate(places):
+                fakes.append(Fake(f"agent:{number:02d}", letter, seed, score))
+    return fakes
+
+
+def standings() -> dict[str, list[list[float]]]:
+    """Per scenario three orders of 15 agents, some tied, with the published ranges of quartiles; found by exchanges."""
+    return {row["scenario"]: _standing(row) for row in table("volatility")["rows"]}
+
+
+def _standing(row: dict[str, Any]) -> list[list[float]]:
+    rng = random.Random(5)
+    wanted = (row["mean_range"], row["median_range"], row["stable"], row["adjacent"])
+    levels = [[float(rng.randint(2, 15)) for _ in range(15)] for _ in range(3)]
+    best = _distance(levels, wanted)
+    while best > 0:
+        seed, agent = rng.randrange(3), rng.randrange(15)
+        before = levels[seed][agent]
+        levels[seed][agent] = float(rng.randint(2, 15))
+        now = _distance(levels, wanted)
+        if now <= best or rng.random() < 0.02:
+            best = now
+        else:
+            levels[seed][agent] = before
+    return levels
+
+
+def _distance(levels: list[list[float]], wanted: tuple[float, ...]) -> float:
+    """How far from the published row: 0 when every figure rounds to it."""
+    quartiles = [fractional_quartiles(dict(enumerate(seed))) for seed in levels]
+    ranges = [max(q[i] for q in quartiles) - min(q[i] for q in quartiles) for i in range(15)]
+    mean, middle, stable, adjacent = wanted
+    off = max(0.0, abs(fmean(ranges) - mean) - 0.0049) + max(0.0, abs(median(ranges) - middle) - 0.0049)
+    counts = Counter(map(bucket, ranges))
+    return off + abs(counts["stable"] - stable) + abs(counts["adjacent"] - adjacent)

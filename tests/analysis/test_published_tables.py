@@ -17,18 +17,20 @@ from inferencebench.run.record import Outcome, Result
 from inferencebench.suites.model import ScenarioName
 from tests.analysis.published_runs import (
     NOT_DERIVABLE,
-    PAIRS,
     SUITE,
-    Fake,
     ablation_line,
     agent_name,
     best_of_runs,
-    fakes_of,
+    budget_runs,
+    gates_runs,
+    grid_runs,
     line_of,
     main_runs,
+    seen_runs,
+    volatility_runs,
     write,
 )
-from tests.analysis.triples import solve, spread
+from tests.analysis.triples import solve
 
 RAW = Options(regression="raw")
 TWO_DIGITS = 0.0051
@@ -136,6 +138,119 @@ def test_best_of_three(tmp_path: Path) -> None:
             expected["main_rank"],
         )
         assert len(row.values["best"].runs) == 4
+
+
+def test_outcomes_and_thresholds(tmp_path: Path) -> None:
+    write(tmp_path, gates_runs())
+    rows = {row.values["outcome"].value: row for row in made("outcomes", tmp_path).rows}
+    names = ("passed both gates", "quality gate failed or incomplete", "integrity-flagged", "server or runtime failure")
+    for name, expected in zip(names, table("outcomes")["rows"], strict=True):
+        assert rows[name].values["runs"].value == expected["runs"]
+        assert round(number(rows[name], "percent"), 1) == expected["percent"]
+        assert len(rows[name].values["runs"].runs) == expected["runs"]
+    split = table("outcomes")["quality_split"]
+    assert rows["  below the threshold"].values["runs"].value == split["below_threshold"]
+    assert rows["  not completed"].values["runs"].value == split["not_completed"]
+    taus = by(made("thresholds", tmp_path).rows, "tau")
+    for expected in table("thresholds")["rows"]:
+        row = taus[expected["tau"]]
+        assert (row.values["passed"].value, row.values["total"].value) == (expected["ok"], expected["total"])
+        assert row.values["max_rank_change"].value == expected["max_rank_change"], expected["tau"]
+        for letter, name in NAMES.items():
+            assert number(row, name.value) == pytest.approx(expected[f"best_{letter}"], abs=TWO_DIGITS)
+
+
+def test_found_and_submitted(tmp_path: Path) -> None:
+    write(tmp_path, seen_runs())
+    modes = made("best-seen", tmp_path).rows
+    for row, expected in zip(modes, table("best-seen")["rows"], strict=True):
+        for letter, name in NAMES.items():
+            assert number(row, name.value) == pytest.approx(expected[letter], abs=TWO_DIGITS), expected["mode"]
+        assert number(row, "aggregate") == pytest.approx(expected["aggregate"], abs=0.0151)
+    agents = by(made("best-seen-agents", tmp_path).rows, "method")
+    for expected in table("best-seen-per-agent")["rows"]:
+        row = agents[agent_name(expected["agent"])]
+        assert number(row, "final") == pytest.approx(expected["final_aggregate"], abs=0.0151)
+        assert number(row, "seen") == pytest.approx(expected["best_seen_aggregate"], abs=TWO_DIGITS), expected["agent"]
+        assert number(row, "ratio") == pytest.approx(expected["ratio"], abs=0.0151)
+
+
+def test_optimizers_by_engine(tmp_path: Path) -> None:
+    write(tmp_path, grid_runs())
+    rows = by(made("grid", tmp_path).rows, "optimizer", "engine")
+    for expected in table("grid")["rows"]:
+        row = rows[expected["optimizer"].lower(), expected["engine"].lower()]
+        assert number(row, "aggregate") == pytest.approx(expected["aggregate"], abs=TWO_DIGITS)
+        for letter, name in NAMES.items():
+            assert number(row, name.value) == pytest.approx(expected[letter]["mean"], abs=TWO_DIGITS)
+            assert row.values[name.value].sem == pytest.approx(expected[letter]["sem"], abs=TWO_DIGITS)
+
+
+def test_volatility(tmp_path: Path) -> None:
+    write(tmp_path, volatility_runs())
+    for row, expected in zip(made("volatility", tmp_path).rows, table("volatility")["rows"], strict=True):
+        assert round(number(row, "mean"), 2) == expected["mean_range"]
+        assert round(number(row, "median"), 2) == expected["median_range"]
+        assert number(row, "stable") == expected["stable"]
+        assert number(row, "adjacent") == expected["adjacent"]
+        assert number(row, "two_quartiles") + number(row, "extreme") == expected["two_q_or_extreme"]
+
+
+def test_time_budget(tmp_path: Path) -> None:
+    write(tmp_path, budget_runs())
+    rows = by(made("budget", tmp_path).rows, "method", "hours")
+    figure = table("budget")
+    for method, series in figure["series"].items():
+        for hours, expected in zip(figure["hours"], series, strict=True):
+            assert number(rows[agent_name(method), hours], "aggregate") == pytest.approx(expected, abs=1e-9)
+
+
+ABLATIONS = (
+    ("structured", {"GPT-5.4 (High), structured": "prompt=structured", "Claude Opus 4.7, structured": "prompt=structured"}),
+    ("warm-start", {"GPT-5.4 (High), warm-start vLLM": "start=vllm", "Claude Opus 4.7, warm-start vLLM": "start=vllm"}),
+    ("forced-engine", {"GPT-5.4 (High), SGLang-only": "engine_only=sglang", "GPT-5.4 (High), TGI-only": "engine_only=tgi"}),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "conditions"), ABLATIONS)
+def test_ablations(name: str, conditions: dict[str, str], tmp_path: Path) -> None:
+    expected = [row for row in table(name)["rows"] if row.get("pass")]
+    for row in expected:
+        condition = conditions.get(row["condition"], "default")
+        write(tmp_path, ablation_line(row, agent_name(row["condition"].split(",")[0]), condition))
+    write(tmp_path, grid_runs())
+    found = by(made(name, tmp_path).rows, "method", "condition")
+    for row in expected:
+        setting = conditions.get(row["condition"], "=default").split("=")[1]
+        line = found[agent_name(row["condition"].split(",")[0]), setting]
+        _check_cells(line, row)
+        assert ("versus" in line.values) == (setting != "default")
+    if name != "structured":
+        best = found["best search per scenario", None]
+        for letter, scenario in NAMES.items():
+            assert number(best, scenario.value) == pytest.approx(table(name)["rows"][-1][letter], abs=TWO_DIGITS)
+
+
+SUITES = {"Mistral-7B-Instruct-v0.3": SUITE, "Qwen3-8B": "h100-qwen3-8b", "DeepSeek-V2-Lite": "h100-deepseek-v2-lite",
+          "H100": SUITE, "A100": "a100-mistral-7b"}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "key"), [("base-model", "base_model"), ("hardware", "hardware")])
+def test_suites_beside_each_other(name: str, key: str, tmp_path: Path) -> None:
+    for row in table(name)["rows"]:
+        write(tmp_path, ablation_line(row, agent_name("GPT-5.4 (High)"), "default", SUITES[row[key]]))
+    found = by(made(name, tmp_path).rows, "suite")
+    assert len(found) == len(table(name)["rows"])
+    for row in table(name)["rows"]:
+        _check_cells(found[SUITES[row[key]]], row)
+
+
+def _check_cells(line: Row, expected: dict[str, Any]) -> None:
+    for letter, name in NAMES.items():
+        assert number(line, name.value) == pytest.approx(expected[letter]["mean"], abs=TWO_DIGITS), expected
+        assert line.values[name.value].sem == pytest.approx(expected[letter]["sem"], abs=TWO_DIGITS), expected
+    if "aggregate" in expected:
+        assert number(line, "aggregate") == pytest.approx(expected["aggregate"], abs=TWO_DIGITS)
 
 
 def test_json_on_the_command_line(campaign: Path) -> None:

@@ -91,7 +91,7 @@ def _cell(cell: Published, rng: np.random.Generator, failures: bool) -> tuple[Tr
     mean = cell.mean + rng.uniform(-SLACK, SLACK, TRIES)
     sem = np.maximum(cell.sem + rng.uniform(-SLACK, SLACK, TRIES), 1e-4)
     count = rng.integers(0, 3 if failures else 1, TRIES)
-    if failures and abs(abs(cell.mean - 1) - cell.sem) > 2.2 * SLACK:
+    if failures and abs(abs(cell.mean - 1) - cell.sem) > 2 * SLACK:
         count[count == 2] = 0
     angle = rng.uniform(0, 2 * np.pi, TRIES)
     # A failed run: its deviation 1 - mean is 2 e cos(angle).
@@ -112,7 +112,8 @@ def _cell(cell: Published, rng: np.random.Generator, failures: bool) -> tuple[Tr
 
 
 def spread(means: Sequence[float], failed: int) -> list[list[float]]:
-    """Scores with these cell means and so many runs at exactly 1.0, whatever the SEMs: at most two in a cell above 1."""
+    """Scores with these cell means and so many runs at exactly 1.0, whatever the SEMs: at most two in a cell above
+    1."""
     scores = [[1.0] * 3 if mean == 1 else [mean * 0.9, mean, mean * 1.1] for mean in means]
     left = failed - 3 * sum(mean == 1 for mean in means)
     for mean, cell in zip(means, scores, strict=True):
