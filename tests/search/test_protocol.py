@@ -11,6 +11,7 @@ from inferencebench.search import simulate, space
 from inferencebench.search.journal import Journal
 from inferencebench.search.protocol import LEAST_TRIALS, Outcome, Policy, Search
 from inferencebench.search.samplers import Sampler, Told, make
+from inferencebench.search.slo import Slo
 from inferencebench.search.trials import Candidate, Gate, Kind, Reading, Status
 from inferencebench.suites.model import ScenarioName
 
@@ -58,7 +59,9 @@ class Toy:
         right = 0.5 if c.get("cheat") else 0.8
         gate = Gate(correct=int(right * questions), total=questions, reference_share=0.8, standard_error=0.01)
         times = {"launch_s": 5.0, "measure_s": 4.0, "gate_s": 1.0}
-        return Reading.model_validate({"status": "ok", "loss": loss, "gate": gate, "metrics": {"ttft_s": loss}} | times)
+        return Reading.model_validate(
+            {"status": "ok", "loss": loss, "gate": gate, "metrics": {"ttft_mean_s": loss}} | times
+        )
 
 
 def search(
@@ -100,7 +103,7 @@ def test_without_any_gate_two_launches_confirm(tmp_path: Path) -> None:
 
 
 def test_a_limit_is_a_constraint(tmp_path: Path) -> None:
-    outcome = search(Toy(), tmp_path / "j", limits={"ttft_s": 0.01})
+    outcome = search(Toy(), tmp_path / "j", limits=(Slo(name="ttft_mean", bound=0.01),))
     assert (outcome.candidate.configuration, outcome.confirmed) == ({}, False)
 
 

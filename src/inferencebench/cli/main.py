@@ -20,6 +20,7 @@ from inferencebench.cli import (
     spaces,
     suites,
     sweep,
+    tune,
 )
 from inferencebench.cli.common import end_on_sigterm, stderr
 from inferencebench.errors import BenchError
@@ -58,6 +59,7 @@ app.command("sweep")(sweep.sweep)
 app.command("results")(results.results)
 app.command("rescore")(rescore.rescore)
 app.add_typer(spaces.app, name="spaces")
+app.command("tune")(tune.tune)
 app.command("audit")(audit.audit)
 
 
