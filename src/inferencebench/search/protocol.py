@@ -253,7 +253,7 @@ class Search:
     def _confirm(self) -> None:
         """Fresh launches with the full gate for the best few, best mean first, while there is time."""
         while self._machine.elapsed_s() + self._cost_s() <= self._policy.budget_s:
-            top = self._ranked()[: self._policy.confirm]
+            top = [c for c in self._ranked() if not self._refused(c)][: self._policy.confirm]
             waiting = [c for c in top if not self._confirmed(c) and not self._is_default(c)]
             rival = [c for c in top if len(self._readings[c.key]) < 4 and not self._is_default(c)]
             if not waiting and len(rival) < 2:
@@ -264,14 +264,22 @@ class Search:
     def _is_default(self, candidate: Candidate) -> bool:
         return not candidate.configuration
 
+    def _refused(self, candidate: Candidate) -> bool:
+        """It met the full gate and did not pass: the next candidate's turn, since asking again would ask the same."""
+        full = self._full_gates(candidate)
+        return bool(full) and not any(surely_above(gate, self._policy.tau) for gate in full)
+
+    def _full_gates(self, candidate: Candidate) -> list[Gate]:
+        gates = [r.gate for r in self._readings[candidate.key] if r.gate is not None]
+        return [gate for gate in gates if gate.total >= self._machine.full_questions]
+
     def _confirmed(self, candidate: Candidate) -> bool:
         """Launched at least twice, with a full gate whose bound holds. Where the reference answers nothing rightly
         (random weights) there is no gate, and the launches alone count."""
         readings = self._readings[candidate.key]
         if not any(r.gate is not None for rs in self._readings.values() for r in rs):
             return len(readings) >= 2
-        full = [r.gate for r in readings if r.gate is not None and r.gate.total >= self._machine.full_questions]
-        return len(readings) >= 2 and any(surely_above(gate, self._policy.tau) for gate in full)
+        return len(readings) >= 2 and any(surely_above(g, self._policy.tau) for g in self._full_gates(candidate))
 
     def acceptable(self) -> list[Candidate]:
         """Confirmed configurations and defaults within all limits, best mean first."""
