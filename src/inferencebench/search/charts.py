@@ -110,7 +110,7 @@ def _parallel(entries: Sequence[Entry], metric: Metric) -> Any:
     x = alt.X("axis:N", sort=order, title=None, axis=alt.Axis(labelAngle=0, orient="top", domain=False, grid=True))
     y = alt.Y("height:Q", axis=None, scale=alt.Scale(domain=[-0.05, 1.05]))
     colours = [style.ORANGE, "#d9dde3"] if metric.lower_is_better else ["#d9dde3", style.ORANGE]
-    colour = alt.Color("value:Q", scale=alt.Scale(range=colours), legend=None)
+    colour = alt.Color("value:Q", scale=alt.Scale(range=colours, interpolate="rgb"), legend=None)
     size = {"width": max(2 * style.WIDTH, 105 * len(order)), "height": 300}
     base = alt.Chart(style.values(points), title="Every launch: its settings and its result", **size)
     base = base.encode(x=x, y=y, detail="trial:N", tooltip=["trial:N", alt.Tooltip("value:Q", format=".4g")])

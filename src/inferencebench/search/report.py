@@ -85,7 +85,8 @@ def _page(
     return (
         f"<!doctype html><meta charset=utf-8><title>{escape(name)}</title><style>{_STYLE}</style>"
         f"<h1>{escape(name)}</h1><p>{escape(outcome.reason)}.</p><p>{cost}</p><h2>Launch</h2>"
-        f"<pre>{escape(launcher)}</pre><h2>Pictures</h2>{drawn or NO_PICTURES}<h2>Trials</h2><table><tr><th>#<th>kind<th>engine<th>settings<th>{metric}"
+        f"<pre>{escape(launcher)}</pre><h2>Pictures</h2>{drawn or NO_PICTURES}"
+        f"<h2>Trials</h2><table><tr><th>#<th>kind<th>engine<th>settings<th>{metric}"
         f"<th>accuracy ratio<th>seconds<th>how it ended{rows}</table><p>* on the Pareto front of latency and rate</p>"
         f"<h2>What mattered</h2><table>{weights}</table>\n"
     )
