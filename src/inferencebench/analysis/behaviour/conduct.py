@@ -1,6 +1,7 @@
 """What a run's launches add up to: experiments, rollbacks, use of the budget, and a process score."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 
@@ -64,7 +65,7 @@ def conduct(directory: Path, result: Result, evaluations: tuple[Evaluation, ...]
     found = session(directory, evaluations)
     final = final_configuration(directory)
     launches = found.launches
-    pairs = list(zip(launches, launches[1:], strict=False))
+    pairs = list(pairwise(launches))
     identical = sum(a.same(b) is True for a, b in pairs)
     single = [(a, b) for a, b in pairs if changed(a.configuration, b.configuration) == 1]
     multi = [(a, b) for a, b in pairs if changed(a.configuration, b.configuration) > 1]

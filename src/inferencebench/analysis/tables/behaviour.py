@@ -12,7 +12,7 @@ from inferencebench.analysis.tables.model import Column, Family, Made, Options, 
 from inferencebench.gates.integrity.model import Verdict
 from inferencebench.run.record import Outcome
 
-JUDGED = "judges"
+JUDGED = "judge"
 """The check that is no rule."""
 
 
