@@ -81,7 +81,7 @@ def test_best_preserved_or_lost(tmp_path: Path) -> None:
     assert found.first_valid_s == 1100
     assert found.idle_share == pytest.approx(1 - 2100 / 7200)
     assert found.controlled_comparisons == 1
-    assert found.first_working_configuration is False
+    assert found.first_working_configuration is True
     assert found.process_score is not None
     assert 0 < found.process_score < 100
 
@@ -89,7 +89,8 @@ def test_best_preserved_or_lost(tmp_path: Path) -> None:
 def test_hostile_trajectories_do_no_harm(tmp_path: Path) -> None:
     (folder,) = write(tmp_path, [Fake("codex:x", "A", 0, 2.0)])
     worked(folder, [], None)
-    junk = b'{"kind":"tool","tool":1,"input":[1]}\n\xff\xfe"tool"\n{"kind":"tool","tool":"x","at_s":"soon","input":{"a":{}}}\n'
+    junk = b'{"kind":"tool","tool":1,"input":[1]}\n\xff\xfe"tool"\n'
+    junk += b'{"kind":"tool","tool":"x","at_s":"soon","input":{"a":{}}}\n'
     (folder / "solve" / "trajectory.jsonl").write_bytes(junk + b'"tool"' * 400_000)
     found = load([tmp_path]).runs[0].conduct
     assert (found.engine, found.launches, found.process_score) == (None, 0, None)
