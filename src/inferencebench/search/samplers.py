@@ -146,7 +146,8 @@ class SmacSampler:
 
         values = {p.name: _position(p, told.configuration.get(p.name)) for p in self._parameters}
         configuration = ConfigSpace.Configuration(self._config_space, values=values)
-        self._smac.tell(TrialInfo(configuration, seed=0), TrialValue(cost=told.loss))
+        # Not saved: the journal is ours, and SMAC's own file wants every trial to be one that it asked for.
+        self._smac.tell(TrialInfo(configuration, seed=0), TrialValue(cost=told.loss), save=False)
 
 
 SAMPLERS: dict[str, Callable[[Space, int], Sampler]] = {
