@@ -20,6 +20,7 @@ from inferencebench.cli import (
     spaces,
     suites,
     sweep,
+    tabulate,
     tune,
 )
 from inferencebench.cli.common import end_on_sigterm, stderr
@@ -57,6 +58,7 @@ app.add_typer(campaign.app, name="campaign")
 app.command("measure")(measure.measure)
 app.command("sweep")(sweep.sweep)
 app.command("results")(results.results)
+app.command("tables")(tabulate.tables)
 app.command("rescore")(rescore.rescore)
 app.add_typer(spaces.app, name="spaces")
 app.command("tune")(tune.tune)
