@@ -1,5 +1,4 @@
-"""An engine that is a real process and serves at once: `--token-ms` is its speed, `--crash`, `--hang` and `--wrong` what
-they say."""
+"""An engine that is a real process and serves at once: `--token-ms` is its speed, the other flags do what they say."""
 
 import argparse
 import json
@@ -21,7 +20,7 @@ parameters:
   - {name: crash, type: bool, values: [true], flag: --crash}
   - {name: hang, type: bool, values: [true], flag: --hang}
   - {name: wrong, type: bool, values: [true], flag: --wrong}
-presets: {decode: [{crash: true}, {hang: true}, {wrong: true, token_ms: 2}]}
+presets: {decode: [{crash: true}, {hang: true}, {wrong: true, token_ms: 2}, {token_ms: 4}]}
 """
 
 

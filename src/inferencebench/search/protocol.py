@@ -253,7 +253,10 @@ class Search:
     def _confirm(self) -> None:
         """Fresh launches with the full gate for the best few, best mean first, while there is time."""
         while self._machine.elapsed_s() + self._cost_s() <= self._policy.budget_s:
-            top = [c for c in self._ranked() if not self._refused(c)][: self._policy.confirm]
+            ranked = self._ranked()
+            floor = next((fmean(self._losses(c.key)) for c in ranked if self._is_default(c)), float("inf"))
+            better = [c for c in ranked if fmean(self._losses(c.key)) < floor]
+            top = [c for c in better if not self._refused(c)][: self._policy.confirm]
             waiting = [c for c in top if not self._confirmed(c) and not self._is_default(c)]
             rival = [c for c in top if len(self._readings[c.key]) < 4 and not self._is_default(c)]
             if not waiting and len(rival) < 2:
