@@ -1,4 +1,4 @@
-"""An engine that is a real process and serves at once: `--token-ms` is its speed; `--crash`, `--hang`, `--wrong` what
+"""An engine that is a real process and serves at once: `--token-ms` is its speed, the other flags do what they say."""
 
 import argparse
 import json
