@@ -47,7 +47,7 @@ bench-load: install-dev ## The load client beside its peers
 	$(BIN)/python benchmarks/bench_load.py
 
 bench-search: install-dev ## Searches against a simulated engine, ours and the published protocol
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt '.[search]'
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt '.[search,smac]'
 	@$(BIN)/python -W ignore benchmarks/bench_search.py
 
 VLLM_VENV ?= .venv-vllm

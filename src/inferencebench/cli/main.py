@@ -21,6 +21,7 @@ from inferencebench.cli import (
     suites,
     sweep,
     tabulate,
+    tune,
 )
 from inferencebench.cli.common import end_on_sigterm, stderr
 from inferencebench.errors import BenchError
@@ -60,6 +61,7 @@ app.command("results")(results.results)
 app.command("tables")(tabulate.tables)
 app.command("rescore")(rescore.rescore)
 app.add_typer(spaces.app, name="spaces")
+app.command("tune")(tune.tune)
 app.command("audit")(audit.audit)
 
 
