@@ -238,7 +238,7 @@ def gates_runs() -> list[Fake]:
             for seed, score in enumerate(scores):
                 outcome = left.pop() if score == 1.0 else Outcome.PASSED
                 correct = 40 if outcome is Outcome.QUALITY_FAILED else BASELINE_CORRECT
-                if (method, letter, seed) == ("GPT-5.3 Codex (Medium)", "D", 0):
+                if (method, letter, seed) == ("GLM-5", "A", 0):
                     correct = 122
                 fakes.append(Fake(agent_name(method), letter, seed, score, outcome, correct=correct))
     return fakes
@@ -248,7 +248,7 @@ _OUTCOMES = (
     (Outcome.QUALITY_FAILED, 23), (Outcome.QUALITY_INCOMPLETE, 11), (Outcome.INTEGRITY_FLAGGED, 11),
     (Outcome.SERVER_FAILED, 18),
 )  # fmt: skip
-_FEW = ("GPT-5.3 Codex (Medium)", "Claude Haiku 4.5")
+_FEW = ("GLM-5", "Claude Haiku 4.5")
 """Lines that get no further failed run: one that the threshold moves, one with a cell below 1."""
 
 

@@ -93,7 +93,7 @@ def test_regressions_are_raised_to_one_unless_raw(campaign: Path) -> None:
     raw = by(made("main", campaign).rows, "method")[haiku]
     floor = by(made("main", campaign, Options()).rows, "method")[haiku]
     assert raw.values["prefill"].value == pytest.approx(0.77, abs=TWO_DIGITS)
-    assert floor.values["prefill"].value >= 1.0
+    assert number(floor, "prefill") >= 1.0
 
 
 def test_every_value_names_the_runs_behind_it(campaign: Path) -> None:
@@ -205,17 +205,10 @@ def test_time_budget(tmp_path: Path) -> None:
             assert number(rows[agent_name(method), hours], "aggregate") == pytest.approx(expected, abs=1e-9)
 
 
-ABLATIONS = (
-    (
-        "structured",
-        {"GPT-5.4 (High), structured": "prompt=structured", "Claude Opus 4.7, structured": "prompt=structured"},
-    ),
-    ("warm-start", {"GPT-5.4 (High), warm-start vLLM": "start=vllm", "Claude Opus 4.7, warm-start vLLM": "start=vllm"}),
-    (
-        "forced-engine",
-        {"GPT-5.4 (High), SGLang-only": "engine_only=sglang", "GPT-5.4 (High), TGI-only": "engine_only=tgi"},
-    ),
-)  # fmt: skip
+STRUCTURED = {f"{agent}, structured": "prompt=structured" for agent in ("GPT-5.4 (High)", "Claude Opus 4.7")}
+WARM = {f"{agent}, warm-start vLLM": "start=vllm" for agent in ("GPT-5.4 (High)", "Claude Opus 4.7")}
+FORCED = {f"GPT-5.4 (High), {engine}-only": f"engine_only={engine.lower()}" for engine in ("SGLang", "TGI")}
+ABLATIONS = (("structured", STRUCTURED), ("warm-start", WARM), ("forced-engine", FORCED))
 
 
 @pytest.mark.parametrize(("name", "conditions"), ABLATIONS)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
+from inferencebench.analysis.behaviour.conduct import Conduct, conduct
 from inferencebench.analysis.collect import collect
 from inferencebench.analysis.comparable import comparable
 from inferencebench.run.record import Evaluation, Result, Session
@@ -112,6 +113,11 @@ class Run:
             return Session.model_validate_json((self.directory / "solve" / "session.json").read_bytes()).evaluations
         except (OSError, ValidationError, ValueError):
             return ()
+
+    @cached_property
+    def conduct(self) -> Conduct:
+        """What the agent did; reads the trajectory once."""
+        return conduct(self.directory, self.result, self.evaluations, self.budget_s)
 
 
 class Runs(NamedTuple):

@@ -2,12 +2,14 @@
 
 import difflib
 
-from inferencebench.analysis.tables import ablations, board, found, gates, money, spread
+from inferencebench.analysis.tables import ablations, behaviour, board, found, gates, money, spread
 from inferencebench.analysis.tables.model import Family
 from inferencebench.errors import UserError
 
 FAMILIES: dict[str, Family] = {
-    family.name: family for module in (board, gates, found, ablations, spread, money) for family in module.FAMILIES
+    family.name: family
+    for module in (board, gates, found, ablations, spread, money, behaviour)
+    for family in module.FAMILIES
 }
 
 
