@@ -37,6 +37,9 @@ def run(
     share_device: Annotated[
         bool, typer.Option("--share-device", help="Run beside others on this machine; measured, never ranked.")
     ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for another process that works on this run, instead of refusing.")
+    ] = False,
     longbench: LongbenchOption = None,
     mmlu_pro: MmluOption = None,
     model_source: ModelOption = None,
@@ -72,7 +75,7 @@ def run(
         repeat=repeat,
     )
     with LiveReporter(stderr()) as reporter:
-        result = pipeline.run(spec, request.bench(the_suite, common, reporter))
+        result = pipeline.run(spec, request.bench(the_suite, common, reporter), wait=wait)
     if json:
         print_json(result)
     else:
