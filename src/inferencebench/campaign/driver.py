@@ -166,7 +166,7 @@ class Driver:
         python = str(campaign.executor.options.get("python", sys.executable))
         return Order(
             task=task.id,
-            argv=(python, "-m", "inferencebench", *task.argv(campaign, self._out), "--wait"),
+            argv=(python, "-m", "inferencebench", *task.argv(campaign, self._out), "--wait", "--preflight"),
             devices=task.devices,
             time_limit_s=task.estimated_s * campaign.executor.time_margin,
             log=self._log(task),
