@@ -20,6 +20,8 @@ from inferencebench.cli import (
     spaces,
     suites,
     sweep,
+    tabulate,
+    tune,
 )
 from inferencebench.cli.common import end_on_sigterm, stderr
 from inferencebench.errors import BenchError
@@ -56,8 +58,10 @@ app.add_typer(campaign.app, name="campaign")
 app.command("measure")(measure.measure)
 app.command("sweep")(sweep.sweep)
 app.command("results")(results.results)
+app.command("tables")(tabulate.tables)
 app.command("rescore")(rescore.rescore)
 app.add_typer(spaces.app, name="spaces")
+app.command("tune")(tune.tune)
 app.command("audit")(audit.audit)
 
 
