@@ -38,9 +38,10 @@ test-redteam: install-dev ## The integrity gate against known cheats and honest 
 	$(BIN)/python -m pytest tests/redteam
 	@out=$$(mktemp -d) && $(BIN)/inferencebench audit --zoo laptop --reduced --out $$out; code=$$?; rm -rf $$out; exit $$code
 
-test-cluster: install-dev ## Campaigns on a real Slurm of two nodes on this machine (installs slurm-wlm where it may)
+test-cluster: install-dev ## Campaigns on a real Slurm and a real Ray on this machine (installs them where it may)
 	@$(PYTHON) scripts/install.py --venv $(VENV) --dev --apt slurm-wlm --apt munge
-	$(BIN)/python -m pytest tests/cluster
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt '.[ray]' 'htcondor<25'
+	$(BIN)/python -m pytest tests/cluster tests/campaign/test_htcondor.py
 
 bench-load: install-dev ## The load client beside its peers
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -r benchmarks/requirements.txt
