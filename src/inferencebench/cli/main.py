@@ -14,6 +14,7 @@ from inferencebench.cli import (
     demo,
     doctor,
     measure,
+    prompt,
     rescore,
     results,
     run,
@@ -51,6 +52,7 @@ app.command("doctor")(doctor.doctor)
 app.add_typer(suites.app, name="suites")
 app.add_typer(agents.app, name="agents")
 app.command("run")(run.run)
+app.command("prompt")(prompt.prompt)
 app.command("baseline")(baseline.baseline)
 app.add_typer(campaign.app, name="campaign")
 app.command("measure")(measure.measure)
