@@ -32,6 +32,10 @@ from inferencebench.workload.questions import build_questions, read_questions
 from inferencebench.workload.requests import Side, build_requests, read_requests
 
 
+PROMPT = "prompt.md"
+"""The task as it was given, in the solve phase's folder."""
+
+
 class Prepared(NamedTuple):
     """The request and question sets of a run."""
 
@@ -166,15 +170,18 @@ def solve(run: RunContext, prepared: Prepared, baseline: Baseline | None) -> Ses
         run.hold_device()
         with phase.begin() as outputs:
             folder = run.bench.scratch(phase.folder)
-            workspace.build(folder, run.spec, run.bench, prepared.dev)
-            session = _session(run, phase.folder, folder, prepared, baseline)
+            prompt = workspace.build(folder, run.spec, run.bench, prepared.dev)
+            write_atomic(phase.folder / PROMPT, prompt)
+            session = _session(run, phase.folder, folder, prepared, baseline, prompt)
             folder.rename(phase.folder / "workspace")
             write_json(record, session)
-            outputs.append(record)
+            outputs += [record, phase.folder / PROMPT]
     return Session.model_validate_json(record.read_bytes())
 
 
-def _session(run: RunContext, logs: Path, folder: Path, prepared: Prepared, baseline: Baseline | None) -> Session:
+def _session(
+    run: RunContext, logs: Path, folder: Path, prepared: Prepared, baseline: Baseline | None, prompt: str
+) -> Session:
     clock = Clock(run.spec.budget_s)
     evaluator = Evaluator(
         run.spec,
@@ -189,7 +196,15 @@ def _session(run: RunContext, logs: Path, folder: Path, prepared: Prepared, base
     with serving(evaluator) as socket_dir:
         spec = workspace.session_spec(folder, socket_dir, run.bench)
         session = SolveSession(
-            run.spec.suite, run.spec.the_scenario, folder, clock, run.sandbox, spec, logs, evaluator=evaluator
+            run.spec.suite,
+            run.spec.the_scenario,
+            folder,
+            clock,
+            run.sandbox,
+            spec,
+            logs,
+            evaluator=evaluator,
+            prompt=prompt,
         )
         evaluator.device_busy = session.serves
         try:
