@@ -1,4 +1,4 @@
-"""From a spec and a machine to the text that an agent reads. Whatever can differ between runs is a fact, not wording."""
+"""From a spec and a machine to the text that an agent reads. What differs between runs is a fact."""
 
 from functools import cache
 from typing import Any
@@ -74,7 +74,7 @@ def _templates() -> Environment:
     return Environment(
         loader=PackageLoader("inferencebench.prompts"),
         undefined=StrictUndefined,
-        autoescape=False,  # noqa: S701 - the output is Markdown for a terminal, not HTML
+        autoescape=False,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,

@@ -18,11 +18,13 @@ from inferencebench.run.clock import Clock
 from inferencebench.run.evaluate import Evaluator
 from inferencebench.run.events import EventLog
 from inferencebench.run.freeze import NotFreezable, diff, freeze
+from inferencebench.run.ledger import Ledger
 from inferencebench.run.machine import lease
 from inferencebench.run.measure import answered_enough, ask, graded, measure_speed
 from inferencebench.run.phases import Phase
 from inferencebench.run.record import Launch, Machine, Manifest, Measured, ServerFailure, Session
 from inferencebench.run.relaunch import Relaunched, relaunched
+from inferencebench.run.score import primary
 from inferencebench.run.service import serving
 from inferencebench.run.spec import RunSpec
 from inferencebench.sandbox.contract import KillReport, Sandbox
@@ -30,7 +32,6 @@ from inferencebench.serve.server import ServerFailed
 from inferencebench.workload.model import QuestionSet, RequestSet
 from inferencebench.workload.questions import build_questions, read_questions
 from inferencebench.workload.requests import Side, build_requests, read_requests
-
 
 PROMPT = "prompt.md"
 """The task as it was given, in the solve phase's folder."""
@@ -193,6 +194,10 @@ def _session(
         (prepared.dev.requests, prepared.dev_questions.questions),
         baseline.accuracy if baseline else None,
     )
+    if run.spec.condition.prompt == "ledger":
+        metric, limit = run.spec.the_scenario.metric, int(run.spec.suite.limits.submission_gib * 2**30)
+        values = [primary(m, metric) for m in baseline.measured.measurements] if baseline else []
+        evaluator.ledger = Ledger(metric, logs / "ledger", limit, [v for v in values if v is not None])
     with serving(evaluator) as socket_dir:
         spec = workspace.session_spec(folder, socket_dir, run.bench)
         session = SolveSession(

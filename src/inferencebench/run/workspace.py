@@ -26,7 +26,7 @@ def build(workspace: Path, spec: RunSpec, bench: Bench, dev: RequestSet) -> str:
 
     Raises MissingError when the engine of a warm start is not installed."""
     (workspace / "submission").mkdir(parents=True)
-    for tool in TOOLS:
+    for tool in tools(spec):
         path = workspace / tool
         write_atomic(path, f'#!/bin/sh\nexec "$IB_PYTHON" -m inferencebench.run.tools {tool} "$@"\n')
         path.chmod(0o755)
@@ -36,6 +36,11 @@ def build(workspace: Path, spec: RunSpec, bench: Bench, dev: RequestSet) -> str:
     text = render(spec, machine_facts(spec.suite, bench.hardware, len(bench.cores.server), len(bench.gpus)))
     write_atomic(workspace / "PROMPT.md", text)
     return text
+
+
+def tools(spec: RunSpec) -> tuple[str, ...]:
+    """Names of the workspace's tools under the spec's condition."""
+    return (*TOOLS, "ledger") if spec.condition.prompt == "ledger" else TOOLS
 
 
 def start(submission: Path, spec: RunSpec) -> None:
