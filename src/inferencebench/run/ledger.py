@@ -195,8 +195,8 @@ class Ledger:
 
 
 def noise_floor(evaluations: Sequence[Evaluation], baseline: Sequence[float]) -> Noise:
-    """The 95 % bound of the ratio of two measurements of one thing: exp(t * s * sqrt(2)) - 1, with s the pooled standard
-    deviation of the logarithm over groups of equal submissions (and the baseline's launches), t Student's."""
+    """The 95 % bound of the ratio of two measurements of one thing: exp(t * s * sqrt(2)) - 1, with s the pooled
+    standard deviation of the logarithm over groups of equal submissions (and the baseline's launches), t Student's."""
     groups: dict[tuple[str, bool], list[float]] = {}
     for e in evaluations:
         if e.ok and e.value:
