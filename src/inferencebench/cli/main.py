@@ -21,6 +21,7 @@ from inferencebench.cli import (
     spaces,
     suites,
     sweep,
+    trace,
 )
 from inferencebench.cli.common import end_on_sigterm, stderr
 from inferencebench.errors import BenchError
@@ -58,6 +59,7 @@ app.add_typer(campaign.app, name="campaign")
 app.command("measure")(measure.measure)
 app.command("sweep")(sweep.sweep)
 app.command("results")(results.results)
+app.command("trace")(trace.trace)
 app.command("rescore")(rescore.rescore)
 app.add_typer(spaces.app, name="spaces")
 app.command("audit")(audit.audit)
