@@ -27,6 +27,7 @@ STEPS = (
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
+    stored_run(tmp_path, "engine:pytorch")
     evaluation = Evaluation(
         id=1, at_s=4.0, seconds=2.0, quick=False, submission_sha256="", ok=True, metric=Metric.BALANCED, value=3.5
     )
@@ -55,6 +56,7 @@ def test_the_document_is_atif(run: Path) -> None:
 
 
 def test_a_run_without_steps_and_a_directory_that_is_none(tmp_path: Path) -> None:
+    stored_run(tmp_path, "engine:pytorch")
     document = json.loads(bench("trace", stored_run(tmp_path, "script:y"), "--json").stdout)
     pytest.importorskip("atif", reason="pip install atif").Trajectory.model_validate(document)
     assert "not a run directory" in bench("trace", tmp_path / "none", code=2).stderr
