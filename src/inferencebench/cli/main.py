@@ -14,6 +14,7 @@ from inferencebench.cli import (
     demo,
     doctor,
     measure,
+    prompt,
     rescore,
     results,
     run,
@@ -22,6 +23,7 @@ from inferencebench.cli import (
     sweep,
     tabulate,
     tune,
+    trace,
 )
 from inferencebench.cli.common import end_on_sigterm, stderr
 from inferencebench.errors import BenchError
@@ -53,12 +55,14 @@ app.command("doctor")(doctor.doctor)
 app.add_typer(suites.app, name="suites")
 app.add_typer(agents.app, name="agents")
 app.command("run")(run.run)
+app.command("prompt")(prompt.prompt)
 app.command("baseline")(baseline.baseline)
 app.add_typer(campaign.app, name="campaign")
 app.command("measure")(measure.measure)
 app.command("sweep")(sweep.sweep)
 app.command("results")(results.results)
 app.command("tables")(tabulate.tables)
+app.command("trace")(trace.trace)
 app.command("rescore")(rescore.rescore)
 app.add_typer(spaces.app, name="spaces")
 app.command("tune")(tune.tune)
