@@ -17,6 +17,7 @@ from inferencebench.cli import (
     rescore,
     results,
     run,
+    site,
     spaces,
     suites,
     sweep,
@@ -56,6 +57,8 @@ app.add_typer(campaign.app, name="campaign")
 app.command("measure")(measure.measure)
 app.command("sweep")(sweep.sweep)
 app.command("results")(results.results)
+app.command("site")(site.site)
+app.command("serve")(site.serve)
 app.command("rescore")(rescore.rescore)
 app.add_typer(spaces.app, name="spaces")
 app.command("audit")(audit.audit)
