@@ -126,7 +126,7 @@
       x: { label: "runs", ticks: 5, tickFormat: "d", grid: true }, y: { domain: labels, label: null, tickSize: 0, tickFormat: (d) => charts.short(d, Math.floor(Math.min(width * 0.42, 260) / 7.5)) },
       color: { domain: charts.OUTCOMES, range: charts.OUTCOMES.map(fill) },
       marks: [Plot.barX(flat, Plot.stackX({ y: "label", x: "n", fill: "outcome", order: charts.OUTCOMES, insetTop: 3, insetBottom: 3 })),
-        Plot.tip(flat, Plot.pointer(Plot.stackX({ y: "label", x: "n", order: charts.OUTCOMES, ...charts.text((f) => `${f.label}\n${f.n} ${IB.words(f.outcome)}`) })))],
+        Plot.tip(flat, Plot.pointer(Plot.stackX({ y: "label", x: "n", z: "outcome", order: charts.OUTCOMES, ...charts.text((f) => `${f.label}\n${f.n} ${IB.words(f.outcome)}`) })))],
     }), { columns: [{ title: "outcome", cell: (o) => IB.words(o.outcome) }, { title: "runs", n: true, cell: (o) => String(o.n) },
       { title: "share", n: true, cell: (o) => `${(100 * o.n / runs.length).toFixed(1)} %` }], rows: total });
     const figure = node("outcome-chart");
