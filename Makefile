@@ -5,7 +5,7 @@ OUT ?= demo
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: test-cluster test-redteam help install install-dev demo test lint doctor bench-load schema bench-search test-vllm
+.PHONY: test-cluster test-redteam help install install-dev demo test lint doctor bench-load schema bench-search test-vllm test-site bench-site
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -31,7 +31,7 @@ lint: install-dev ## Style and types
 	$(BIN)/mypy
 
 test: install-dev lint ## The whole test suite
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 10 --ignore tests/e2e --ignore tests/cluster
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 10 --ignore tests/e2e --ignore tests/cluster --ignore tests/site_browser
 	$(BIN)/python -m pytest --durations 10 tests/e2e
 
 test-redteam: install-dev ## The integrity gate against known cheats and honest controls, in its reduced form
@@ -49,6 +49,13 @@ bench-load: install-dev ## The load client beside its peers
 bench-search: install-dev ## Searches against a simulated engine, ours and the published protocol
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt '.[search]'
 	@$(BIN)/python -W ignore benchmarks/bench_search.py
+
+test-site: install-dev ## The built site in a real Chromium (apt install chromium); screenshots go to site-screenshots
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt playwright
+	$(BIN)/python -m pytest tests/site_browser
+
+bench-site: install-dev ## The site of 180 runs with transcripts of 10 to 50 MB: under 15 s and 1 GB
+	@$(BIN)/python benchmarks/bench_site.py
 
 VLLM_VENV ?= .venv-vllm
 test-vllm: ## The vLLM adapter and space against a real vLLM, the CPU build; 3.5 GB, minutes

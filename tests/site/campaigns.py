@@ -34,7 +34,12 @@ HOSTILE = '<script>document.title="taken"</script><img src=x onerror=alert(1)> <
 
 SECRET = "sk-ant-api03-abcdefghijklmnopqrstuvwxyz0123456789"
 BUDGET_S = 1800.0
-SCORES = {ScenarioName.PREFILL: 3.4, ScenarioName.DECODE: 8.0, ScenarioName.THROUGHPUT: 24.0, ScenarioName.BALANCED: 3.1}
+SCORES = {
+    ScenarioName.PREFILL: 3.4,
+    ScenarioName.DECODE: 8.0,
+    ScenarioName.THROUGHPUT: 24.0,
+    ScenarioName.BALANCED: 3.1,
+}
 BASELINES = {Metric.TTFT: 0.84, Metric.TPOT: 0.041, Metric.REQUESTS_PER_S: 0.132, Metric.BALANCED: 1.68}
 OUTCOMES = (Outcome.QUALITY_FAILED, Outcome.SERVER_FAILED, Outcome.INTEGRITY_FLAGGED, Outcome.QUALITY_INCOMPLETE)
 
@@ -67,7 +72,9 @@ AGENTS = (
 )
 
 
-def campaign(out: Path, rows: tuple[Row, ...] = AGENTS, *, transcript_bytes: int = 20_000, requests: int = 24) -> list[Path]:
+def campaign(
+    out: Path, rows: tuple[Row, ...] = AGENTS, *, transcript_bytes: int = 20_000, requests: int = 24
+) -> list[Path]:
     """A campaign of the laptop suite: every row on four scenarios and three seed pairs. The run directories."""
     suite = load("laptop")
     draw = random.Random(7)
@@ -105,12 +112,21 @@ def run(
     raw = 1.0 if not row.factor else max(0.6, SCORES[scenario] * row.factor * draw.uniform(0.75, 1.25))
     outcome = draw.choice(OUTCOMES) if draw.random() < row.fails else Outcome.PASSED
     record = _record(spec, raw, outcome, draw)
-    evaluations = _evaluations(record, raw, spec.budget_s, draw) if row.factor and not row.agent.startswith("engine") else ()
+    evaluations = (
+        _evaluations(record, raw, spec.budget_s, draw) if row.factor and not row.agent.startswith("engine") else ()
+    )
     if evaluations:
         record = record.model_copy(
-            update={"best_seen": BestSeen(evaluation=1, value=evaluations[-1].value or 1.0, submission_sha256="b" * 64, is_final=draw.random() < 0.6)}
+            update={
+                "best_seen": BestSeen(
+                    evaluation=1,
+                    value=evaluations[-1].value or 1.0,
+                    submission_sha256="b" * 64,
+                    is_final=draw.random() < 0.6,
+                )
+            }
         )
-    _samples(folder, raw, requests, draw)
+    record = record.model_copy(update={"measurement": _samples(folder, raw, requests, draw)})
     _session(folder, row.agent, spec.budget_s, evaluations)
     _submission(folder, row.agent)
     if evaluations and not row.agent.startswith(("search", "script")):
@@ -136,7 +152,9 @@ def _record(spec: RunSpec, raw: float, outcome: Outcome, draw: random.Random) ->
         update={
             "suite": spec.suite.name,
             "condition": spec.condition.name,
-            "reason": "passed both gates and faster" if outcome is Outcome.PASSED else f"{outcome.value}: as the evidence says",
+            "reason": "passed both gates and faster"
+            if outcome is Outcome.PASSED
+            else f"{outcome.value}: as the evidence says",
             "raw_speedup_ci95": None if failed else (raw * 0.96, raw * 1.05),
             "metric": MetricValue(name=metric, value=None if failed else value, baseline=base),
             "quality": None if failed else _quality(outcome),
@@ -149,7 +167,9 @@ def _record(spec: RunSpec, raw: float, outcome: Outcome, draw: random.Random) ->
                 total_s=spec.budget_s * 0.9 + 320,
                 api_usd=draw.uniform(1, 40) if "code" in spec.agent else None,
             ),
-            "provenance": plain.provenance.model_copy(update={"salt_sha256": "a1b2c3d4" * 8, "software": {"vllm": "0.32.0"}}),
+            "provenance": plain.provenance.model_copy(
+                update={"salt_sha256": "a1b2c3d4" * 8, "software": {"vllm": "0.32.0"}}
+            ),
         }
     )
 
@@ -202,14 +222,16 @@ def _evaluations(record: Result, raw: float, budget_s: float, draw: random.Rando
     return tuple(found)
 
 
-def _samples(folder: Path, raw: float, requests: int, draw: random.Random) -> None:
+def _samples(folder: Path, raw: float, requests: int, draw: random.Random) -> Measured:
     measured = []
     chunks = []
     for number in range(requests):
         ttft, tpot = 0.8 / raw * draw.uniform(0.7, 1.6), 0.04 / raw * draw.uniform(0.9, 1.2)
         one = request_sample(number, ttft_s=ttft, tpot_s=tpot, tokens=32)
         measured.append(one.model_copy(update={"closed_s": one.end_s}))
-        chunks += [ChunkSample(one.id, i, ttft + i * tpot * draw.uniform(0.98, 1.02), 20, "word ", False) for i in range(32)]
+        chunks += [
+            ChunkSample(one.id, i, ttft + i * tpot * draw.uniform(0.98, 1.02), 20, "word ", False) for i in range(32)
+        ]
     samples = Samples(measured, chunks)
     write_samples(folder / "measure" / "launch-0", samples)
     found = Measured(
@@ -218,17 +240,33 @@ def _samples(folder: Path, raw: float, requests: int, draw: random.Random) -> No
         measurements=(measurement(by_profile(samples), 0.98),),
     )
     _write(folder / "measure" / "measured.json", found.model_dump_json())
+    return found
 
 
 def _session(folder: Path, agent: str, budget_s: float, evaluations: tuple[Evaluation, ...]) -> None:
     rows = [e.model_dump(mode="json") for e in evaluations]
-    session = {"agent": agent, "ended": "finished", "exit_code": 0, "seconds": budget_s * 0.9, "survivors": [], "evaluations": rows}
+    session = {
+        "agent": agent,
+        "ended": "finished",
+        "exit_code": 0,
+        "seconds": budget_s * 0.9,
+        "survivors": [],
+        "evaluations": rows,
+    }
     _write(folder / "solve" / "session.json", canonical_json(session).decode())
     at, lines = 1_795_000_000.0, []
-    for phase, seconds in (("prepare", 2.0), ("solve", budget_s * 0.9), ("freeze", 1.0), ("measure", 240.0), ("quality", 60.0)):
+    for phase, seconds in (
+        ("prepare", 2.0),
+        ("solve", budget_s * 0.9),
+        ("freeze", 1.0),
+        ("measure", 240.0),
+        ("quality", 60.0),
+    ):
         lines.append(canonical_json({"at": at, "pid": 1, "event": "phase_started", "phase": phase}))
         at += seconds
-        lines.append(canonical_json({"at": at, "pid": 1, "event": "phase_finished", "phase": phase, "seconds": seconds}))
+        lines.append(
+            canonical_json({"at": at, "pid": 1, "event": "phase_finished", "phase": phase, "seconds": seconds})
+        )
     _write(folder / "events.jsonl", b"\n".join(lines).decode() + "\n")
 
 
@@ -239,7 +277,10 @@ def _submission(folder: Path, agent: str) -> None:
     manifest = {"files": files, "left_out": [], "sha256": "0" * 64, "bytes": len(launcher)}
     _write(folder / "freeze" / "manifest.json", canonical_json(manifest).decode())
     lines = launcher.splitlines()
-    patch = [f"--- start/start_server.sh\n+++ submission/start_server.sh\n@@ -0,0 +1,{len(lines)} @@", *(f"+{line}" for line in lines)]
+    patch = [
+        f"--- start/start_server.sh\n+++ submission/start_server.sh\n@@ -0,0 +1,{len(lines)} @@",
+        *(f"+{line}" for line in lines),
+    ]
     _write(folder / "freeze" / "diff.patch", "\n".join(patch) + "\n")
 
 
@@ -257,8 +298,21 @@ def _blocks() -> Iterator[bytes]:
     first = [
         Step(at_s=0.0, kind=StepKind.PROMPT, text="Make this server fast. You have 30 minutes."),
         Step(at_s=4.0, kind=StepKind.MESSAGE, text=f"I will measure the default first. {HOSTILE}"),
-        Step(at_s=6.0, kind=StepKind.TOOL, tool="Bash", call_id="1", input={"command": "./evaluate --quick", "timeout": 60}),
-        Step(at_s=60.0, kind=StepKind.RESULT, call_id="1", ok=True, text=f"tpot 12.3 ms; key {SECRET}", usage=Usage(input_tokens=900, output_tokens=40, requests=1)),
+        Step(
+            at_s=6.0,
+            kind=StepKind.TOOL,
+            tool="Bash",
+            call_id="1",
+            input={"command": "./evaluate --quick", "timeout": 60},
+        ),
+        Step(
+            at_s=60.0,
+            kind=StepKind.RESULT,
+            call_id="1",
+            ok=True,
+            text=f"tpot 12.3 ms; key {SECRET}",
+            usage=Usage(input_tokens=900, output_tokens=40, requests=1),
+        ),
         Step(at_s=61.0, kind=StepKind.RESULT, call_id="1", ok=False, text="Traceback: out of memory"),
     ]
     yield from (canonical_json(step) + b"\n" for step in first)

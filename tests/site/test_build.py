@@ -85,7 +85,10 @@ def test_damaged_foreign_and_unfinished_directories_are_said_once_each(copy: Pat
     ["solve/session.json", "solve/trajectory.jsonl", "events.jsonl", "spec.json", "freeze/manifest.json"]
     + ["freeze/diff.patch", "measure/launch-0/requests.parquet", "measure/launch-0/chunks.parquet"],
 )
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00" * 50, b"[" * 100_000, b"PAR1" + b"\xff" * 200 + b"PAR1", b'{"files": [1], "suite": 3}'])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff\xfe\x00" * 50, b"[" * 100_000, b"PAR1" + b"\xff" * 200 + b"PAR1", b'{"files": [1], "suite": 3}'],
+)
 def test_a_damaged_part_costs_only_itself(records: Path, tmp_path: Path, name: str, content: bytes) -> None:
     run = next(p.parent for p in records.rglob("result.json") if (p.parent / "solve" / "trajectory.jsonl").exists())
     copied = Path(shutil.copytree(run, tmp_path / "run"))
@@ -172,7 +175,12 @@ def test_the_live_site_renews_itself_and_answers_only_this_machine(copy: Path, t
         port = server.server_address[1]
         assert json.loads(_get(port, "/live.json", f"127.0.0.1:{port}")[1])["build"] == 2
         assert _get(port, "/index.html", f"localhost:{port}")[0] == 200
-        for path, host in (("/index.html", "evil.example"), (f"/{STATE}", f"127.0.0.1:{port}"), ("/runs/", f"127.0.0.1:{port}"), ("/../records/", f"127.0.0.1:{port}")):
+        for path, host in (
+            ("/index.html", "evil.example"),
+            (f"/{STATE}", f"127.0.0.1:{port}"),
+            ("/runs/", f"127.0.0.1:{port}"),
+            ("/../records/", f"127.0.0.1:{port}"),
+        ):
             assert _get(port, path, host)[0] in (404, 421)
     finally:
         server.shutdown()

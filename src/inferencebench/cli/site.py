@@ -30,7 +30,10 @@ def site(
         print_json({"index": str(built.index), "runs": built.runs, "written": built.written, "skipped": built.skipped})
     else:
         stdout().print(
-            f"{built.runs} runs, {built.written} pages written: {built.index}", highlight=False, markup=False, soft_wrap=True
+            f"{built.runs} runs, {built.written} pages written: {built.index}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
         )
 
 

@@ -36,7 +36,9 @@ def files(views: Iterable[BoardView], rows: Iterable[RunRow]) -> dict[str, bytes
         found[f"{name}.parquet"] = buffer.getvalue()
         text = pl.selectors.string()
         starts = text.str.slice(0, 1).is_in(list(FORMULA_STARTS))
-        found[f"{name}.csv"] = frame.with_columns(pl.when(starts).then("'" + text).otherwise(text).name.keep()).write_csv().encode()
+        found[f"{name}.csv"] = (
+            frame.with_columns(pl.when(starts).then("'" + text).otherwise(text).name.keep()).write_csv().encode()
+        )
     return found
 
 

@@ -90,7 +90,9 @@ def published() -> Published:
         budget_hours=tuple(figure["hours"]),
         budgets={name: tuple(values) for name, values in figure["series"].items()},
         behaviour={k: v for k, v in data["table15_behaviour"].items() if k != "source"},
-        references=tuple(_reference(section, name, data[name]) for section, names in _SECTIONS.items() for name in names),
+        references=tuple(
+            _reference(section, name, data[name]) for section, names in _SECTIONS.items() for name in names
+        ),
     )
 
 
