@@ -82,8 +82,16 @@ def test_damaged_foreign_and_unfinished_directories_are_said_once_each(copy: Pat
 
 @pytest.mark.parametrize(
     "name",
-    ["solve/session.json", "solve/trajectory.jsonl", "events.jsonl", "spec.json", "freeze/manifest.json"]
-    + ["freeze/diff.patch", "measure/launch-0/requests.parquet", "measure/launch-0/chunks.parquet"],
+    [
+        "solve/session.json",
+        "solve/trajectory.jsonl",
+        "events.jsonl",
+        "spec.json",
+        "freeze/manifest.json",
+        "freeze/diff.patch",
+        "measure/launch-0/requests.parquet",
+        "measure/launch-0/chunks.parquet",
+    ],
 )
 @pytest.mark.parametrize(
     "content",
@@ -153,8 +161,15 @@ def test_transcripts_are_cut_at_both_ends(records: Path, tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     "text",
-    ["sk-proj-abcdefghijklmnop1234", "ghp_abcdefghijklmnopqrst1234", "hf_abcdefghijklmnopqrst", "AKIAABCDEFGHIJKLMNOP"]
-    + ["Authorization: Bearer abcdef0123456789", "ANTHROPIC_API_KEY=verysecretvalue", '"password": "hunter2hunter2"'],
+    [
+        "sk-proj-abcdefghijklmnop1234",
+        "ghp_abcdefghijklmnopqrst1234",
+        "hf_abcdefghijklmnopqrst",
+        "AKIAABCDEFGHIJKLMNOP",
+        "Authorization: Bearer abcdef0123456789",
+        "ANTHROPIC_API_KEY=verysecretvalue",
+        '"password": "hunter2hunter2"',
+    ],
 )
 def test_secrets_are_redacted(text: str) -> None:
     assert "[redacted]" in redacted(f"before {text} after")

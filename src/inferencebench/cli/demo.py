@@ -23,7 +23,7 @@ def demo(
     sandbox: SandboxOption = "auto",
     json: JsonOption = False,
 ) -> None:
-    """Run the PyTorch baseline, llama.cpp and a tuned script on two scenarios, then print the leaderboard and build its site.
+    """Run the PyTorch baseline, llama.cpp and a tuned script on two scenarios, print the leaderboard, build its site.
 
     Example: inferencebench demo --out demo
     """

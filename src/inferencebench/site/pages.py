@@ -1,4 +1,4 @@
-"""From records to the text of pages. Every value is escaped by the template engine, or is data that scripts set as text."""
+"""From records to the text of pages. Every value is escaped by the templates, or is data that scripts set as text."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -87,7 +87,7 @@ def run_files(page: RunPage, live: bool) -> dict[str, str]:
 
 
 def script(name: str, data: Any) -> str:
-    """A script that hands over data: JSON inside a string, so that no text in it can be code, and no key a prototype."""
+    """A script that hands over data: JSON inside a string, so that no text is code and no key a prototype."""
     text = orjson.dumps(data, default=str).decode()
     return f"IB.put({_literal(name)}, {_literal(text)});\n"
 

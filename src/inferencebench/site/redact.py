@@ -16,7 +16,8 @@ _SHAPES = (
     r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}",
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
 )
-_NAMED = r"""(?ix) (\b[\w-]*(?:api[_-]?key|secret|password|passwd|access[_-]?token|auth[_-]?token)[\w-]* ["']? \s* [:=] \s* ["']?)
+_NAMED = r"""(?ix)
+    (\b[\w-]*(?:api[_-]?key|secret|password|passwd|access[_-]?token|auth[_-]?token)[\w-]* ["']? \s* [:=] \s* ["']?)
     ([^\s"',;]{8,})"""
 _BEARER = r"(?i)(\bauthorization[\"']?\s*[:=]\s*[\"']?(?:bearer|basic)\s+|\bbearer\s+)([A-Za-z0-9._~+/=-]{12,})"
 

@@ -61,12 +61,13 @@ const IB = (() => {
 
   // A table from columns ({title, n, cell}) and rows; a cell is text or nodes.
   const fill = (table, columns, rows, caption) => {
+    const named = columns.findIndex((c) => c.row !== false);
     const head = el("thead", {}, el("tr", {}, columns.map((c) => {
       const th = el(c.n ? "th.n" : "th", { scope: "col", "aria-sort": c.sorted ? "descending" : null }, c.title);
       return th;
     })));
     const body = el("tbody", {}, rows.map((row) => el("tr", { class: row.class || null }, columns.map((c, i) =>
-      el((i === 0 && c.row !== false ? "th" : "td") + (c.n ? ".n" : ""), i === 0 && c.row !== false ? { scope: "row" } : {}, c.cell(row))))));
+      el((i === named ? "th" : "td") + (c.n ? ".n" : ""), i === named ? { scope: "row" } : {}, c.cell(row))))));
     table.replaceChildren(...(caption ? [el("caption", {}, caption)] : []), head, body);
     return table;
   };
