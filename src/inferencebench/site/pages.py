@@ -11,7 +11,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined, select_autoesca
 
 from inferencebench import __version__
 from inferencebench.files import sha256_bytes
-from inferencebench.site import units
+from inferencebench.site import reading, units
 from inferencebench.site.model import BoardView, RunPage, RunRow, Unfinished
 from inferencebench.site.published import published
 
@@ -88,7 +88,7 @@ def run_files(page: RunPage, live: bool) -> dict[str, str]:
 
 def script(name: str, data: Any) -> str:
     """A script that hands over data: JSON inside a string, so that no text is code and no key a prototype."""
-    text = orjson.dumps(data, default=str).decode()
+    text = reading.readable(orjson.dumps(data, default=str).decode())
     return f"IB.put({_literal(name)}, {_literal(text)});\n"
 
 
@@ -126,7 +126,8 @@ def _profiles(page: RunPage) -> list[dict[str, Any]]:
 
 
 def _render(name: str, **values: Any) -> str:
-    return _environment().get_template(name).render(policy=policy(values["live"]), version=__version__, **values)
+    text = _environment().get_template(name).render(policy=policy(values["live"]), version=__version__, **values)
+    return reading.readable(text)
 
 
 @cache

@@ -34,6 +34,11 @@ def text(data: bytes) -> str:
     return decoded.translate(_CONTROLS)
 
 
+def readable(text: str) -> str:
+    """The text without direction overrides: they make a name or code read otherwise than it is."""
+    return text.translate(_DIRECTIONS)
+
+
 def json_object(path: Path, limit: int = 4 << 20) -> dict[str, Any]:
     """The object in a JSON file; empty where there is none to read."""
     try:
@@ -79,5 +84,5 @@ def _piece(path: Path, limit: int, *, end: bool) -> Piece:
 
 
 _CONTROLS = {code: "\ufffd" for code in [*range(32), 127, *range(0x80, 0xA0)] if chr(code) not in "\n\t"}
-_CONTROLS |= {13: "", **dict.fromkeys([0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\ufffd")}
-"""Direction overrides too: they make code read otherwise than it is."""
+_DIRECTIONS = dict.fromkeys([0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\ufffd")
+_CONTROLS |= {13: "", **_DIRECTIONS}
