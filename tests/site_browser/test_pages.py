@@ -24,7 +24,7 @@ SHOTS = Path(os.environ.get("SITE_SHOTS", "site-screenshots"))
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     records = tmp_path_factory.mktemp("records")
     campaign(records)
-    return build([records], tmp_path_factory.mktemp("site") / "out").index.parent
+    return build([records], tmp_path_factory.mktemp("site") / "out").front.parent
 
 
 @pytest.fixture(scope="session")

@@ -49,7 +49,7 @@ def demo(
     built = written([out], out / "site")
     if not json:
         _where_time_went(finished)
-        stdout().print(f"\nsite: {built.index}", highlight=False, markup=False, soft_wrap=True)
+        stdout().print(f"\nsite: {built.front}", highlight=False, markup=False, soft_wrap=True)
         stdout().print(f"records: {out}/   again: inferencebench results {out}", highlight=False, markup=False)
 
 

@@ -27,10 +27,10 @@ def site(
     """
     built = written(directories, out)
     if json:
-        print_json({"index": str(built.index), "runs": built.runs, "written": built.written, "skipped": built.skipped})
+        print_json({"index": str(built.front), "runs": built.runs, "written": built.written, "skipped": built.skipped})
     else:
         stdout().print(
-            f"{built.runs} runs, {built.written} pages written: {built.index}",
+            f"{built.runs} runs, {built.written} pages written: {built.front}",
             highlight=False,
             markup=False,
             soft_wrap=True,

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -42,7 +42,8 @@ READ_FOR_A_PAGE = (
 class Built(NamedTuple):
     """What a build did."""
 
-    index: Path
+    front: Path
+    """The overview, `index.html`."""
     runs: int
     written: int
     """Run pages made now; the others had not changed."""
@@ -102,11 +103,11 @@ def _refuse_foreign(out: Path) -> None:
     _put(out / STATE, (out / STATE).read_bytes() if (out / STATE).is_file() else b"{}")
 
 
-def _state(out: Path) -> dict[str, object]:
+def _state(out: Path) -> dict[str, Any]:
     return reading.json_object(out / STATE, limit=64 << 20)
 
 
-def _stored(state: dict[str, object]) -> dict[str, str]:
+def _stored(state: dict[str, Any]) -> dict[str, str]:
     """Of the state, names of runs that are names: it decides what is deleted."""
     runs = state.get("runs")
     found = runs if isinstance(runs, dict) else {}

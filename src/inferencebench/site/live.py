@@ -106,7 +106,7 @@ def open_server(out: Path, port: int) -> ThreadingHTTPServer:
     except OSError as error:
         raise InfrastructureError(f"port {port} of {HOST}: {error.strerror}; name another with --port") from None
     bound = server.server_address[1]
-    server.RequestHandlerClass = partial(Handler, directory=str(out), port=bound)  # type: ignore[assignment]
+    server.RequestHandlerClass = partial(Handler, directory=str(out), port=bound)
     server.daemon_threads = True
     return server
 
