@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 .PHONY: test-search test-cluster test-redteam help install install-dev demo test lint doctor bench-load schema bench-search test-vllm
+.PHONY: test-cluster test-redteam help install install-dev demo test lint doctor bench-load schema bench-search test-vllm test-site bench-site
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -31,7 +32,7 @@ lint: install-dev ## Style and types
 	$(BIN)/mypy
 
 test: install-dev lint ## The whole test suite
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 10 --ignore tests/e2e --ignore tests/cluster
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 10 --ignore tests/e2e --ignore tests/cluster --ignore tests/site_browser
 	$(BIN)/python -m pytest --durations 10 tests/e2e
 
 test-redteam: install-dev ## The integrity gate against known cheats and honest controls, in its reduced form
@@ -53,6 +54,12 @@ bench-search: install-dev ## Searches against a simulated engine, ours and the p
 
 test-search: install-dev ## `tune` with a real llama.cpp on the base model, verified by `measure`; minutes
 	IB_SLOW=1 $(BIN)/python -m pytest --timeout 600 tests/search/test_tune_live.py
+test-site: install-dev ## The built site in a real Chromium (apt install chromium); screenshots go to site-screenshots
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt playwright
+	$(BIN)/python -m pytest tests/site_browser
+
+bench-site: install-dev ## The site of 180 runs with transcripts of 10 to 50 MB: under 15 s and 1 GB
+	@$(BIN)/python benchmarks/bench_site.py
 
 VLLM_VENV ?= .venv-vllm
 test-vllm: ## The vLLM adapter and space against a real vLLM, the CPU build; 3.5 GB, minutes

@@ -18,6 +18,7 @@ from inferencebench.cli import (
     rescore,
     results,
     run,
+    site,
     spaces,
     suites,
     sweep,
@@ -63,6 +64,8 @@ app.command("sweep")(sweep.sweep)
 app.command("results")(results.results)
 app.command("tables")(tabulate.tables)
 app.command("trace")(trace.trace)
+app.command("site")(site.site)
+app.command("serve")(site.serve)
 app.command("rescore")(rescore.rescore)
 app.add_typer(spaces.app, name="spaces")
 app.command("tune")(tune.tune)
