@@ -5,8 +5,7 @@ OUT ?= demo
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: test-search test-cluster test-redteam help install install-dev demo test lint doctor bench-load schema bench-search test-vllm
-.PHONY: test-cluster test-redteam help install install-dev demo test lint doctor bench-load schema bench-search test-vllm test-site bench-site
+.PHONY: bench-load bench-search bench-site demo doctor help install install-dev lint schema test test-cluster test-redteam test-search test-site test-vllm
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
