@@ -53,6 +53,7 @@ bench-search: install-dev ## Searches against a simulated engine, ours and the p
 
 test-search: install-dev ## `tune` with a real llama.cpp on the base model, verified by `measure`; minutes
 	IB_SLOW=1 $(BIN)/python -m pytest --timeout 600 tests/search/test_tune_live.py
+
 test-site: install-dev ## The built site in a real Chromium (apt install chromium); screenshots go to site-screenshots
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt playwright
 	$(BIN)/python -m pytest tests/site_browser

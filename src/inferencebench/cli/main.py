@@ -23,8 +23,8 @@ from inferencebench.cli import (
     suites,
     sweep,
     tabulate,
-    tune,
     trace,
+    tune,
 )
 from inferencebench.cli.common import end_on_sigterm, stderr
 from inferencebench.errors import BenchError
