@@ -48,6 +48,8 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 GRES = "NodeName=n1 Name=gpu File=/dev/zero\nNodeName=n2 Name=gpu File=/dev/full\n"
 READY_S = 30.0
 END_S = 90.0
+RUNNING: list[subprocess.Popen[bytes]] = []
+"""Slurm's daemons, also those that a test restarted."""
 
 
 def order(folder: Path, name: str, code: str, devices: int = 0, limit_s: float = 120.0) -> Order:
@@ -106,7 +108,7 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     before = os.environ.get("SLURM_CONF")
     os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
     commands = [munge, ["slurmctld", "-D", "-c"], ["slurmd", "-D", "-N", "n1"], ["slurmd", "-D", "-N", "n2"]]
-    running = []
+    running = RUNNING
     try:
         for command in commands:
             running.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))

@@ -11,7 +11,7 @@ from inferencebench.campaign.executors.contract import Life, Status
 from inferencebench.campaign.executors.slurm import SlurmExecutor
 from inferencebench.campaign.model import Placement
 from inferencebench.errors import InfrastructureError, UserError
-from tests.cluster.conftest import ended, order
+from tests.cluster.conftest import RUNNING, ended, order, wait_for
 
 
 @pytest.fixture
@@ -41,6 +41,21 @@ def test_a_refused_job_says_what_slurm_says(slurm: Path, tmp_path: Path) -> None
         wrong.place([order(tmp_path, "x", "pass")])
     with pytest.raises(UserError, match="queue: not an option"):
         SlurmExecutor(Placement(kind="slurm", options={"queue": "x"}), tmp_path)
+
+
+def test_a_restarted_controller_keeps_its_jobs_and_is_waited_for(
+    slurm: Path, executor: SlurmExecutor, tmp_path: Path
+) -> None:
+    handles = executor.place([order(tmp_path, "r", "import time; print('up', flush=True); time.sleep(6)")])
+    wait_for(tmp_path / "r.log", "up")
+    controller = next(process for process in RUNNING if process.args[0] == "slurmctld")  # type: ignore[index]
+    controller.terminate()
+    controller.wait(20)
+    RUNNING.remove(controller)
+    RUNNING.append(subprocess.Popen(["slurmctld", "-D"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+    status = ended(executor, handles)["r"]
+    assert (status.life, status.exit_code) == (Life.ENDED, 0)
+    assert (tmp_path / "r.log").read_text().count("up") == 1
 
 
 def test_a_campaign_of_real_runs_gives_the_local_ones_outcomes(slurm: Path, tmp_path: Path) -> None:
