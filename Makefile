@@ -5,7 +5,7 @@ OUT ?= demo
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: test-cluster test-redteam help install install-dev demo test lint doctor bench-load schema bench-search test-vllm
+.PHONY: test-search test-cluster test-redteam help install install-dev demo test lint doctor bench-load schema bench-search test-vllm
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -47,8 +47,11 @@ bench-load: install-dev ## The load client beside its peers
 	$(BIN)/python benchmarks/bench_load.py
 
 bench-search: install-dev ## Searches against a simulated engine, ours and the published protocol
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt '.[search]'
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt '.[search,smac]'
 	@$(BIN)/python -W ignore benchmarks/bench_search.py
+
+test-search: install-dev ## `tune` with a real llama.cpp on the base model, verified by `measure`; minutes
+	IB_SLOW=1 $(BIN)/python -m pytest --timeout 600 tests/search/test_tune_live.py
 
 VLLM_VENV ?= .venv-vllm
 test-vllm: ## The vLLM adapter and space against a real vLLM, the CPU build; 3.5 GB, minutes

@@ -21,7 +21,9 @@ from inferencebench.cli import (
     spaces,
     suites,
     sweep,
+    tabulate,
     trace,
+    tune,
 )
 from inferencebench.cli.common import end_on_sigterm, stderr
 from inferencebench.errors import BenchError
@@ -60,8 +62,10 @@ app.command("measure")(measure.measure)
 app.command("sweep")(sweep.sweep)
 app.command("results")(results.results)
 app.command("trace")(trace.trace)
+app.command("tables")(tabulate.tables)
 app.command("rescore")(rescore.rescore)
 app.add_typer(spaces.app, name="spaces")
+app.command("tune")(tune.tune)
 app.command("audit")(audit.audit)
 
 

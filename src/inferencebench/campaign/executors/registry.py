@@ -29,7 +29,14 @@ def slurm(campaign: Campaign, folder: Path) -> Executor:
     return SlurmExecutor(campaign.executor, folder / "slurm")
 
 
-BUILTIN: dict[str, Callable[[Campaign, Path], Executor]] = {"local": local, "slurm": slurm}
+def ray(campaign: Campaign, folder: Path) -> Executor:
+    """A Ray cluster, or one that is started here."""
+    from inferencebench.campaign.executors.ray import RayExecutor
+
+    return RayExecutor(campaign.executor, folder / "ray")
+
+
+BUILTIN: dict[str, Callable[[Campaign, Path], Executor]] = {"local": local, "slurm": slurm, "ray": ray}
 
 
 def get(campaign: Campaign, folder: Path) -> Executor:
