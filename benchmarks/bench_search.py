@@ -27,7 +27,7 @@ DEFAULT_METHOD = "tpe"
 SCENARIOS = {"B": ScenarioName.DECODE, "C": ScenarioName.THROUGHPUT}
 OURS = ("random", "tpe", "gp", "smac", "blind-tpe")
 PUBLISHED = {"paper-random": "random", "paper-tpe": "tpe-paper", "paper-smac": "smac-paper"}
-SLOW = {"gp": 6, "smac": 6}
+SLOW = {"gp": 6, "smac": 20, "paper-smac": 20}
 """Methods whose own models take seconds per proposal run on fewer seeds; the table says how many."""
 
 

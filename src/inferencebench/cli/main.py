@@ -18,6 +18,7 @@ from inferencebench.cli import (
     rescore,
     results,
     run,
+    site,
     spaces,
     suites,
     sweep,
@@ -61,8 +62,10 @@ app.add_typer(campaign.app, name="campaign")
 app.command("measure")(measure.measure)
 app.command("sweep")(sweep.sweep)
 app.command("results")(results.results)
-app.command("trace")(trace.trace)
 app.command("tables")(tabulate.tables)
+app.command("trace")(trace.trace)
+app.command("site")(site.site)
+app.command("serve")(site.serve)
 app.command("rescore")(rescore.rescore)
 app.add_typer(spaces.app, name="spaces")
 app.command("tune")(tune.tune)

@@ -48,6 +48,13 @@ def run(
     share_device: Annotated[
         bool, typer.Option("--share-device", help="Run beside others on this machine; measured, never ranked.")
     ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for another process that works on this run, instead of refusing.")
+    ] = False,
+    check_machine: Annotated[
+        bool,
+        typer.Option("--preflight", help="Check device, disk, memory and neighbours first; refuse to start if bad."),
+    ] = False,
     longbench: LongbenchOption = None,
     mmlu_pro: MmluOption = None,
     model_source: ModelOption = None,
@@ -63,7 +70,7 @@ def run(
     from inferencebench.cli import request
     from inferencebench.cli.progress import LiveReporter
     from inferencebench.cli.show import show_result
-    from inferencebench.run import pipeline
+    from inferencebench.run import pipeline, preflight
     from inferencebench.run.bench import Sources
     from inferencebench.suites.load import load
     from inferencebench.suites.scale import scaled
@@ -82,7 +89,12 @@ def run(
         repeat=repeat,
     )
     with LiveReporter(stderr()) as reporter:
-        result = pipeline.run(spec, request.bench(the_suite, common, reporter))
+        bench = request.bench(the_suite, common, reporter)
+        directory = spec.directory(bench.out)
+        if check_machine and not (directory / "result.json").exists():
+            bench.out.mkdir(parents=True, exist_ok=True)
+            preflight.check(bench.out, directory, bench.gpus)
+        result = pipeline.run(spec, bench, wait=wait)
     if json:
         print_json(result)
     else:

@@ -40,7 +40,11 @@ class Runner:
     """The actor: runs one order on the node where Ray put it, and ends with it, which gives the device back."""
 
     def __init__(self, orders: str, index: int, python: str) -> None:
+        import ray
+
         env = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}  # Ray's own, not ours
+        env["RAY_NODE_ID"] = ray.get_runtime_context().get_node_id()
+        self._me = ray.get_runtime_context().current_actor
         self._child = subprocess.Popen(
             command(Path(orders), index, python), env=env, stdin=subprocess.DEVNULL, preexec_fn=die_with_parent,
             start_new_session=True,
@@ -56,8 +60,10 @@ class Runner:
         self._child.send_signal(signal.SIGTERM)
 
     def _leave(self) -> None:
+        import ray
+
         self._child.wait()
-        os._exit(0)
+        ray.kill(self._me)
 
 
 class _Handle(NamedTuple):

@@ -36,7 +36,19 @@ def ray(campaign: Campaign, folder: Path) -> Executor:
     return RayExecutor(campaign.executor, folder / "ray")
 
 
-BUILTIN: dict[str, Callable[[Campaign, Path], Executor]] = {"local": local, "slurm": slurm, "ray": ray}
+def htcondor(campaign: Campaign, folder: Path) -> Executor:
+    """The pool that `condor_submit` here submits to."""
+    from inferencebench.campaign.executors.htcondor import HTCondorExecutor
+
+    return HTCondorExecutor(campaign.executor, folder / "htcondor")
+
+
+BUILTIN: dict[str, Callable[[Campaign, Path], Executor]] = {
+    "local": local,
+    "slurm": slurm,
+    "ray": ray,
+    "htcondor": htcondor,
+}
 
 
 def get(campaign: Campaign, folder: Path) -> Executor:
