@@ -21,7 +21,10 @@ _NAMED = (
     r"(?i)((?:api[_-]?key|secret|password|passwd|access[_-]?token|auth[_-]?token)[\w-]{0,40}[\"']?\s{0,4}[:=]\s{0,4}[\"']?)"
     r"([^\s\"',;]{8,})"
 )
-_BEARER = r"(?i)(\bauthorization[\"']?\s{0,4}[:=]\s{0,4}[\"']?(?:bearer|basic)\s{1,4}|\bbearer\s{1,4})([A-Za-z0-9._~+/=-]{12,})"
+_BEARER = (
+    r"(?i)(\bauthorization[\"']?\s{0,4}[:=]\s{0,4}[\"']?(?:bearer|basic)\s{1,4}|\bbearer\s{1,4})"
+    r"([A-Za-z0-9._~+/=-]{12,})"
+)
 
 _WHOLE = re.compile("|".join(_SHAPES), re.DOTALL)
 _AFTER_NAME = (re.compile(_BEARER), re.compile(_NAMED))
