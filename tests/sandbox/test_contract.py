@@ -215,3 +215,23 @@ def test_killed_helper_ends_the_command(any_box: Box) -> None:
     with pytest.raises(ConnectionError):
         process.connect()
     assert process.terminate().survivors == ()
+
+
+def test_the_gateway_is_the_harnesss_from_the_first_instruction(any_box: Box) -> None:
+    free = socket.create_server(("127.0.0.1", 0))
+    port = free.getsockname()[1]
+    free.close()
+    code = (
+        "import socket, sys\n"
+        "peer = socket.create_connection(('127.0.0.1', int(sys.argv[1])))\n"
+        "peer.sendall(b'ask'); print(peer.recv(9).decode())"
+    )
+    process = any_box.python(code, str(port), spec=any_box.spec(gateway_port=port))
+    with process.take_gateway() as listener:
+        peer, _ = listener.accept()
+        assert peer.recv(9) == b"ask"
+        peer.sendall(b"told")
+        peer.close()
+    assert any_box.output(process) == "told\n"
+    with pytest.raises(InfrastructureError, match="taken"):
+        process.take_gateway()

@@ -3,13 +3,16 @@
 import json
 from pathlib import Path
 
+from inferencebench.engines import registry as engines
+from inferencebench.errors import MissingError
 from inferencebench.files import write_atomic, write_jsonl
 from inferencebench.paths import HARNESS_SOCKET, MODEL, WORKSPACE
+from inferencebench.prompts.render import machine_facts, render
 from inferencebench.run.bench import Bench
-from inferencebench.run.spec import RunSpec
+from inferencebench.run.spec import EMPTY_START, RunSpec
 from inferencebench.sandbox.contract import Mount, SandboxSpec
 from inferencebench.sandbox.environment import engine_view
-from inferencebench.serve.submission import MAX_PROCESSES
+from inferencebench.serve.submission import LAUNCHER, MAX_PROCESSES
 from inferencebench.workload.model import RequestSet
 
 TOOLS = ("evaluate", "timer", "test_server")
@@ -17,15 +20,41 @@ PUBLIC_PROMPTS = 4096
 """At most this many dev requests are written into the workspace."""
 
 
-def build(workspace: Path, spec: RunSpec, bench: Bench, dev: RequestSet) -> None:
-    """Fill an empty workspace: the tools, the dev requests, the facts of the task, an empty submission."""
+def build(workspace: Path, spec: RunSpec, bench: Bench, dev: RequestSet) -> str:
+    """Fill an empty workspace: the tools, the dev requests, the task as data and in words, and the submission that the
+    condition starts from. Gives the task's text.
+
+    Raises MissingError when the engine of a warm start is not installed."""
     (workspace / "submission").mkdir(parents=True)
-    for tool in TOOLS:
+    for tool in tools(spec):
         path = workspace / tool
         write_atomic(path, f'#!/bin/sh\nexec "$IB_PYTHON" -m inferencebench.run.tools {tool} "$@"\n')
         path.chmod(0o755)
     write_jsonl(workspace / "dev_requests.jsonl", [r.model_dump(mode="json") for r in dev.requests[:PUBLIC_PROMPTS]])
     write_atomic(workspace / "task.json", json.dumps(facts(spec, bench), indent=1) + "\n")
+    start(workspace / "submission", spec)
+    text = render(spec, machine_facts(spec.suite, bench.hardware, len(bench.cores.server), len(bench.gpus)))
+    write_atomic(workspace / "PROMPT.md", text)
+    return text
+
+
+def tools(spec: RunSpec) -> tuple[str, ...]:
+    """Names of the workspace's tools under the spec's condition."""
+    return (*TOOLS, "ledger") if spec.condition.prompt == "ledger" else TOOLS
+
+
+def start(submission: Path, spec: RunSpec) -> None:
+    """Put the default launcher of the condition's engine into `submission`; nothing for an empty start.
+
+    Raises MissingError when that engine is not installed."""
+    if spec.condition.start == EMPTY_START:
+        return
+    engine = engines.get(spec.condition.start)
+    if not (found := engine.availability()).ok:
+        raise MissingError(f"--start {engine.name}: {found.detail}; {found.remedy}")
+    script = submission / LAUNCHER
+    write_atomic(script, engine.default_launcher())
+    script.chmod(0o755)
 
 
 def facts(spec: RunSpec, bench: Bench) -> dict[str, object]:

@@ -167,6 +167,10 @@ class BubblewrapProcess:
             raise ConnectionRefusedError(f"sandbox: port {self._port} inside: {error.strerror}") from None
         return sock
 
+    def take_gateway(self) -> socket.socket:
+        """The harness's listening socket inside."""
+        return self._link.take_gateway()
+
     def pids(self) -> tuple[int, ...]:
         """Host pids inside."""
         return tuple(self._link.members())
@@ -247,6 +251,7 @@ class Bubblewrap:
             cgroups=[str(path) for path in limited.directories],
             max_processes=rlimit,
             scratch=[],
+            gateway=spec.gateway_port,
         )
         return BubblewrapProcess(WardenLink(order, stdout, stderr), port, limits)
 

@@ -38,6 +38,9 @@ class SandboxSpec:
     gpus: tuple[int, ...] = ()
     port: int | None = None
     """Port the server is told to listen on. None: the back end chooses (see `SandboxProcess.port`)."""
+    gateway_port: int | None = None
+    """Port of the sandbox's loopback on which the harness itself listens, from before the command's first instruction
+    (see `SandboxProcess.take_gateway`): the only way out of a sandbox, to whatever the harness answers there."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,11 @@ class SandboxProcess(Protocol):
 
         Raises ConnectionError or TimeoutError when nothing listens there, ForeignListenerError when what listens is
         not of this sandbox."""
+
+    def take_gateway(self) -> socket.socket:
+        """The listening socket of `SandboxSpec.gateway_port`; the caller's to close, and only once.
+
+        Raises InfrastructureError when none was asked for, or it was taken."""
 
     def pids(self) -> tuple[int, ...]:
         """Host pids of every living process inside, the wall's own not counted."""

@@ -34,6 +34,7 @@ class WardenLink:
         self._code: int | None = None
         self._report: KillReport | None = None
         self._namespace_fd: int | None = None
+        self._gateway: socket.socket | None = None
         self._control, theirs = socket.socketpair()
         self._control.settimeout(2 * SETUP_TIMEOUT_S)
         self._status, status_w = os.pipe()
@@ -51,7 +52,8 @@ class WardenLink:
         self.init: int | None = answer["init"]
         self.namespace: int = answer["namespace"]
         # An open descriptor keeps the namespace's number from being given to another sandbox before the last check.
-        self._namespace_fd = fds[0] if fds else None
+        self._namespace_fd = fds.pop(0) if self.init is not None else None
+        self._gateway = socket.socket(fileno=fds.pop()) if fds else None
 
     def _launch(
         self, theirs: socket.socket, status: int, stdout: IO[bytes], stderr: IO[bytes]
@@ -112,6 +114,14 @@ class WardenLink:
                 raise ConnectionRefusedError(f"the sandbox has ended: {error}") from None
         return socket.socket(fileno=fds[0])
 
+    def take_gateway(self) -> socket.socket:
+        """The harness's listening socket inside. InfrastructureError when there is none, or it was taken."""
+        with self._lock:
+            listener, self._gateway = self._gateway, None
+        if listener is None:
+            raise InfrastructureError("sandbox: no gateway was asked for, or it was taken")
+        return listener
+
     def terminate(self, grace_s: float) -> KillReport:
         """End everything, then look with our own eyes. Idempotent."""
         with self._lock:
@@ -169,6 +179,9 @@ class WardenLink:
         if self._namespace_fd is not None:
             os.close(self._namespace_fd)
             self._namespace_fd = None
+        if self._gateway is not None:
+            self._gateway.close()
+            self._gateway = None
         with self._status_lock:
             os.close(self._status)
             self._code = -9 if self._code is None else self._code

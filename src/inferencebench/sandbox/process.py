@@ -99,6 +99,10 @@ class TreeProcess:
         if not owned:
             raise ForeignListenerError(f"sandbox: port {self._port} is held by a process that is not of this sandbox")
 
+    def take_gateway(self) -> socket.socket:
+        """The harness's listening socket inside."""
+        return self._link.take_gateway()
+
     def pids(self) -> tuple[int, ...]:
         """Host pids of the tree."""
         return tuple(self._link.members())
@@ -150,6 +154,7 @@ class Process:
                 cgroups=[str(path) for path in limited.directories],
                 max_processes=None,
                 scratch=[str(private)],
+                gateway=spec.gateway_port,
             )
             limits = {**limited.limits, **_cpu_limit(spec, affinity)}
             return TreeProcess(WardenLink(order, stdout, stderr), port, limits)

@@ -52,6 +52,8 @@ class Order(NamedTuple):
     """Limit set by rlimit inside; None where a control group does it or nothing."""
     scratch: list[str]
     """Private directories to remove at the end."""
+    gateway: int | None = None
+    """Port on the sandbox's loopback whose listening socket is passed to the harness with the answer."""
 
 
 def remove(directories: list[str], cgroups: list[str]) -> None:
@@ -151,8 +153,18 @@ class Warden:
             call_libc("prctl", PR_SET_CHILD_SUBREAPER, 1)
         if order.wall:
             return self.start_walled(order)
+        fds = self.gateway(order)
         self.child = spawn(order, order.argv, order.env, self.stdio)
-        return {"pid": self.child, "init": None, "namespace": 0}, []
+        return {"pid": self.child, "init": None, "namespace": 0}, fds
+
+    def gateway(self, order: Order) -> list[int]:
+        """The listening socket that was ordered, if one was; it belongs to the network this process is in."""
+        if order.gateway is None:
+            return []
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.bind(("127.0.0.1", order.gateway))
+        listener.listen(128)
+        return [listener.detach()]
 
     def start_walled(self, order: Order) -> tuple[dict[str, Any], list[int]]:
         """Start the command behind namespaces and join its network before its first instruction."""
@@ -183,10 +195,11 @@ class Warden:
         join(net, CLONE_NEWNET)
         with contextlib.suppress(OSError):
             self.sink = NameSink()
+        gateway = self.gateway(order)
         os.write(go_w, b"\n")
         for fd in (net, ready_r, go_w, said_r):
             os.close(fd)
-        return {"pid": self.child, "init": init, "namespace": self.pid_namespace}, [pid_namespace]
+        return {"pid": self.child, "init": init, "namespace": self.pid_namespace}, [pid_namespace, *gateway]
 
     def answer(self, line: bytes) -> tuple[dict[str, Any], list[int], bool]:
         """Carry out one request: the answer, descriptors to pass along, and whether all is over."""
