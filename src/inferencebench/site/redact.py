@@ -4,6 +4,7 @@ import re
 
 MARK = "[redacted]"
 
+# Every repetition before a fixed part is bounded: a hostile text must not cost more than its length.
 _SHAPES = (
     r"\bsk-[A-Za-z0-9_-]{16,}",
     r"\b(?:ghp|gho|ghu|ghs|ghr)_[A-Za-z0-9]{20,}",
@@ -13,13 +14,17 @@ _SHAPES = (
     r"\bAIza[A-Za-z0-9_-]{30,}",
     r"\bxox[abprs]-[A-Za-z0-9-]{10,}",
     r"\bglpat-[A-Za-z0-9_-]{16,}",
-    r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}",
+    r"\beyJ[A-Za-z0-9_-]{8,400}\.[A-Za-z0-9_-]{8,4000}\.[A-Za-z0-9_-]{8,}",
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
 )
-_NAMED = r"""(?ix)
-    (\b[\w-]*(?:api[_-]?key|secret|password|passwd|access[_-]?token|auth[_-]?token)[\w-]* ["']? \s* [:=] \s* ["']?)
-    ([^\s"',;]{8,})"""
-_BEARER = r"(?i)(\bauthorization[\"']?\s*[:=]\s*[\"']?(?:bearer|basic)\s+|\bbearer\s+)([A-Za-z0-9._~+/=-]{12,})"
+_NAMED = (
+    r"(?i)((?:api[_-]?key|secret|password|passwd|access[_-]?token|auth[_-]?token)[\w-]{0,40}[\"']?\s{0,4}[:=]\s{0,4}[\"']?)"
+    r"([^\s\"',;]{8,})"
+)
+_BEARER = (
+    r"(?i)(\bauthorization[\"']?\s{0,4}[:=]\s{0,4}[\"']?(?:bearer|basic)\s{1,4}|\bbearer\s{1,4})"
+    r"([A-Za-z0-9._~+/=-]{12,})"
+)
 
 _WHOLE = re.compile("|".join(_SHAPES), re.DOTALL)
 _AFTER_NAME = (re.compile(_BEARER), re.compile(_NAMED))

@@ -34,7 +34,8 @@ def excerpt(path: Path) -> Excerpt | None:
         return Excerpt(head=steps[:STEPS], tail=steps[STEPS:][-STEPS:], file_bytes=first.size)
     last = reading.tail(path, PIECE_BYTES)
     # The line at the cut is torn.
-    head, tail = _steps(lines[:-1])[:STEPS], _steps(last.data.split(b"\n")[1:])[-STEPS:]
+    ends = last.data.rstrip(b"\n").split(b"\n")[1:]
+    head, tail = _steps(lines[:-1][:STEPS]), _steps(ends[-STEPS:])
     left_out = max(0, first.size - 2 * PIECE_BYTES)
     return Excerpt(left_out_bytes=left_out, head=head, tail=tail, file_bytes=first.size)
 
