@@ -30,12 +30,16 @@ MAX_CONNECTIONS = 64
 START_TIMEOUT_S = 20.0
 TIMEOUT = httpx.Timeout(30.0, read=900.0)
 """Reasoning models are silent for minutes before the first event."""
-CREDENTIAL_HEADERS = frozenset({"authorization", "x-api-key", "x-goog-api-key", "api-key", "cookie", "chatgpt-account-id"})
+CREDENTIAL_HEADERS = frozenset(
+    {"authorization", "x-api-key", "x-goog-api-key", "api-key", "cookie", "chatgpt-account-id"}
+)
 DROPPED = CREDENTIAL_HEADERS | {
     "host", "connection", "content-length", "transfer-encoding", "accept-encoding", "keep-alive", "te", "trailer",
     "upgrade", "proxy-authorization", "proxy-connection", "expect", "forwarded", "x-forwarded-for", "x-forwarded-host",
 }  # fmt: skip
-PASSED_BACK = re.compile(r"content-type|retry-after(-ms)?|x-should-retry|request-id|x-request-id|(anthropic|x)-ratelimit-.*")
+PASSED_BACK = re.compile(
+    r"content-type|retry-after(-ms)?|x-should-retry|request-id|x-request-id|(anthropic|x)-ratelimit-.*"
+)
 GEMINI_MODEL = re.compile(r"/models/([\w.-]+)")
 
 
@@ -116,7 +120,9 @@ class Gateway:
 
     async def _forward(self, request: Request, own: str, body: bytes, draft: dict[str, Any]) -> Response:
         headers = [(name, value) for name, value in request.headers.items() if name not in DROPPED]
-        query = [(name, value) for name, value in request.query_params.multi_items() if name not in ("key", "access_token")]
+        query = [
+            (name, value) for name, value in request.query_params.multi_items() if name not in ("key", "access_token")
+        ]
         try:
             secret = self._credential.headers(self._provider)
             if self._client is None:

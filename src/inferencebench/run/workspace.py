@@ -47,6 +47,19 @@ def facts(spec: RunSpec, bench: Bench) -> dict[str, object]:
     }
 
 
+def task_text(spec: RunSpec, bench: Bench) -> str:
+    """The task in words; its numbers are those of `task.json`."""
+    given = facts(spec, bench)
+    return (
+        f"Make an LLM server as fast as you can on this machine. You have {spec.budget_s / 60:g} minutes; ./timer tells "
+        f"what is left. {str(given['submission']).capitalize()}. /workspace/task.json has the scenario, its metric and "
+        "the limits; dev_requests.jsonl has requests like those that will be timed. ./test_server starts the submission "
+        "once; ./evaluate --quick measures it from outside, ./evaluate in full. When the time is over only "
+        "/workspace/submission is kept: it is started anew without a network, timed on unseen requests, and must answer "
+        "questions about as well as the unchanged model. Serve the model itself: no prepared texts, no other model.\n"
+    )
+
+
 def session_spec(workspace: Path, socket_dir: Path, bench: Bench) -> SandboxSpec:
     """Sandbox of the agent's session: the workspace writable, model and engines read-only, no route out."""
     view = engine_view()
