@@ -128,7 +128,7 @@ class Gateway:
             if self._client is None:
                 self._client = httpx.AsyncClient(timeout=TIMEOUT, follow_redirects=False)
             message = self._client.build_request(
-                request.method, self._upstream + own, params=query, content=body,
+                request.method, self._upstream + own, params=httpx.QueryParams(query), content=body,
                 headers=[*headers, *secret.items(), ("accept-encoding", "identity")],
             )  # fmt: skip
             reply = await self._client.send(message, stream=True)

@@ -228,8 +228,8 @@ class _Run:
             Mount(self.tmp, "/tmp", writable=True),
             Mount(self.adapter.package.folder, INSIDE),
         )
-        paths = {"HOME": HOME, "XDG_CONFIG_HOME": f"{HOME}/.config", "XDG_DATA_HOME": f"{HOME}/.local/share",
-                 "XDG_STATE_HOME": f"{HOME}/.local/state", "XDG_CACHE_HOME": f"{HOME}/.cache", "TERM": "dumb"}  # fmt: skip
+        paths = {"HOME": HOME, "TERM": "dumb", "XDG_DATA_HOME": f"{HOME}/.local/share"}
+        paths |= {f"XDG_{kind}_HOME": f"{HOME}/.{kind.lower()}" for kind in ("CONFIG", "CACHE", "STATE")}
         env = {**base.env, **paths, "PATH": f"{base.env['PATH']}:{PROGRAMS}", **self.adapter.environment(self.setup)}
         return dataclasses.replace(base, mounts=(*base.mounts, *mounts), env=env, gateway_port=self.port)
 

@@ -51,12 +51,13 @@ def task_text(spec: RunSpec, bench: Bench) -> str:
     """The task in words; its numbers are those of `task.json`."""
     given = facts(spec, bench)
     return (
-        f"Make an LLM server as fast as you can on this machine. You have {spec.budget_s / 60:g} minutes; ./timer tells "
-        f"what is left. {str(given['submission']).capitalize()}. /workspace/task.json has the scenario, its metric and "
-        "the limits; dev_requests.jsonl has requests like those that will be timed. ./test_server starts the submission "
-        "once; ./evaluate --quick measures it from outside, ./evaluate in full. When the time is over only "
-        "/workspace/submission is kept: it is started anew without a network, timed on unseen requests, and must answer "
-        "questions about as well as the unchanged model. Serve the model itself: no prepared texts, no other model.\n"
+        f"Make an LLM server as fast as you can on this machine. You have {spec.budget_s / 60:g} minutes; ./timer "
+        f"tells what is left. Your task: {given['submission']}. /workspace/task.json has the scenario, its metric and "
+        "the limits; dev_requests.jsonl has requests like those that will be timed. ./test_server starts the "
+        "submission once; ./evaluate --quick measures it from outside, ./evaluate in full. When the time is over, "
+        "only /workspace/submission is kept: it is started anew without a network, timed on unseen requests, and must "
+        "answer questions about as well as the unchanged model. Serve the model itself: no prepared texts, no other "
+        "model.\n"
     )
 
 
