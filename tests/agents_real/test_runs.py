@@ -5,15 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from inferencebench.engines import registry as engines
 from tests.agents.llm_server import KEY, Action, Say, Shell, scripted
 from tests.agents_real.test_sessions import name, set_up  # noqa: F401
 from tests.e2e.conftest import bench, campaign, run_json  # noqa: F401
 
-SERVE = 'exec "$IB_PYTHON" -m inferencebench.engines.llamacpp serve'
+SERVE = engines.get("llamacpp").default_launcher()
 SCRIPT: list[Action] = [
     Shell("ls -la && cat task.json"),
     Say("I have looked around."),
-    Shell(f"echo '{SERVE}' > submission/start_server.sh && ./evaluate --quick --json"),
+    Shell(f"cat > submission/start_server.sh <<'END'\n{SERVE}\nEND\n./evaluate --quick --json"),
     Say("Done."),
 ]
 
