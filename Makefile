@@ -5,7 +5,7 @@ OUT ?= demo
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: bench-load bench-search bench-site demo doctor help install install-dev lint schema test test-cluster test-redteam test-search test-site test-vllm
+.PHONY: test-agents bench-load bench-search bench-site demo doctor help install install-dev lint schema test test-cluster test-redteam test-search test-site test-vllm
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -31,12 +31,15 @@ lint: install-dev ## Style and types
 	$(BIN)/mypy
 
 test: install-dev lint ## The whole test suite
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 10 --ignore tests/e2e --ignore tests/cluster --ignore tests/site_browser
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 10 --ignore tests/e2e --ignore tests/cluster --ignore tests/site_browser --ignore tests/agents_real
 	$(BIN)/python -m pytest --durations 10 tests/e2e
 
 test-redteam: install-dev ## The integrity gate against known cheats and honest controls, in its reduced form
 	$(BIN)/python -m pytest tests/redteam
 	@out=$$(mktemp -d) && $(BIN)/inferencebench audit --zoo laptop --reduced --out $$out; code=$$?; rm -rf $$out; exit $$code
+
+test-agents: install-dev ## The four real command-line agents against a scripted model (installs them by npm)
+	$(BIN)/python -m pytest tests/agents_real
 
 test-cluster: install-dev ## Campaigns on a real Slurm and a real Ray on this machine (installs them where it may)
 	@$(PYTHON) scripts/install.py --venv $(VENV) --dev --apt slurm-wlm --apt munge

@@ -53,9 +53,13 @@ def test_no_submission_is_a_failed_server(campaign: Path, script: Callable[..., 
     assert (result["outcome"], result["speedup"]) == ("server_failed", 1.0)
 
 
-def test_a_model_without_four_layers_fails_quality_and_scores_one(campaign: Path, script: Callable[..., str]) -> None:
+def test_a_model_without_four_layers_fails_both_gates_and_scores_one(
+    campaign: Path, script: Callable[..., str]
+) -> None:
     result = run_json(campaign, "decode", script("layers", LAYER_DROP))
-    assert result["outcome"] == "quality_failed", result["reason"]
+    assert result["outcome"] == "integrity_flagged", result["reason"]
+    assert "not the base model's words" in result["reason"]
+    assert result["quality"]["passed"] is False
     assert result["speedup"] == 1.0
     assert result["raw_speedup"] > 2
 

@@ -60,6 +60,8 @@ class SolveSession:
     """Every process the agent started behind the wall, oldest first."""
     evaluator: "Evaluator | None" = None
     """The evaluation service in process: for agents that are the harness's own code, never for what runs inside."""
+    scratch: Path | None = None
+    """Private host directory that is kept while the session lasts, also over a crash of the harness."""
     prompt: str = ""
     """The task in words, as in the workspace's PROMPT.md."""
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import uvicorn
@@ -33,6 +34,7 @@ TIMEOUT = httpx.Timeout(30.0, read=900.0)
 CREDENTIAL_HEADERS = frozenset(
     {"authorization", "x-api-key", "x-goog-api-key", "api-key", "cookie", "chatgpt-account-id"}
 )
+QUERY_KEYS = frozenset({"key", "access_token"})
 DROPPED = CREDENTIAL_HEADERS | {
     "host", "connection", "content-length", "transfer-encoding", "accept-encoding", "keep-alive", "te", "trailer",
     "upgrade", "proxy-authorization", "proxy-connection", "expect", "forwarded", "x-forwarded-for", "x-forwarded-host",
@@ -120,15 +122,13 @@ class Gateway:
 
     async def _forward(self, request: Request, own: str, body: bytes, draft: dict[str, Any]) -> Response:
         headers = [(name, value) for name, value in request.headers.items() if name not in DROPPED]
-        query: list[tuple[str, str | int | float | bool | None]] = [
-            (name, value) for name, value in request.query_params.multi_items() if name not in ("key", "access_token")
-        ]
+        query = urlencode([pair for pair in request.query_params.multi_items() if pair[0] not in QUERY_KEYS])
         try:
             secret = self._credential.headers(self._provider)
             if self._client is None:
                 self._client = httpx.AsyncClient(timeout=TIMEOUT, follow_redirects=False)
             message = self._client.build_request(
-                request.method, self._upstream + own, params=query, content=body,
+                request.method, self._upstream + own, params=query or None, content=body,
                 headers=[*headers, *secret.items(), ("accept-encoding", "identity")],
             )  # fmt: skip
             reply = await self._client.send(message, stream=True)

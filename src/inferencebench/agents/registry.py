@@ -1,12 +1,15 @@
 """From an agent's full name to the agent."""
 
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import entry_points
 
+from inferencebench.agents.adapters.registry import adapters
 from inferencebench.agents.contract import Agent
 from inferencebench.agents.engine import EngineAgent
 from inferencebench.agents.script import ScriptAgent
 from inferencebench.agents.search import BLIND, SearchAgent
+from inferencebench.agents.session import CliAgent
 from inferencebench.engines import registry as engines
 from inferencebench.errors import UserError
 from inferencebench.redteam.agent import ZooAgent
@@ -20,6 +23,7 @@ def _kinds() -> dict[str, Callable[[str], Agent]]:
         BLIND: lambda rest: SearchAgent(rest, blind=True),
         "zoo": ZooAgent,
     }
+    built_in |= {name: partial(CliAgent, adapter) for name, adapter in adapters().items()}
     return {**{e.name: e.load() for e in entry_points(group="inferencebench.agents")}, **built_in}
 
 

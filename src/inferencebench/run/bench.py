@@ -106,13 +106,14 @@ class Bench:
         """Versions that the baseline depends on."""
         return {name: _version(name) for name in REFERENCE_PACKAGES} | {"inferencebench": __version__}
 
-    def scratch(self, purpose: Path) -> Path:
-        """An empty private directory for `purpose`, the same one after a kill.
+    def scratch(self, purpose: Path, *, keep: bool = False) -> Path:
+        """A private directory for `purpose`, the same one after a kill; emptied unless `keep`.
 
         Its name says nothing: a mount's source can be read inside a sandbox, and run directories name the eval seed."""
         folder = self.out / ".scratch" / sha256_bytes(str(purpose).encode())[:16]
-        remove_tree(folder)
-        folder.mkdir(parents=True)
+        if not keep:
+            remove_tree(folder)
+        folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def comparability(self, spec: RunSpec, requests_sha256: str, questions_sha256: str) -> dict[str, str]:

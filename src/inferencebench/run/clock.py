@@ -11,6 +11,11 @@ class Clock:
     budget_s: float
     started: float = field(default_factory=time.monotonic)
 
+    @classmethod
+    def since(cls, budget_s: float, epoch_s: float) -> "Clock":
+        """A clock that was started at `epoch_s` (seconds since the epoch), perhaps by a process that is no more."""
+        return cls(budget_s, time.monotonic() - max(0.0, time.time() - epoch_s))
+
     @property
     def elapsed_s(self) -> float:
         """Seconds since the start."""

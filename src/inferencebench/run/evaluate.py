@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from inferencebench.errors import BenchError, UserError
-from inferencebench.files import canonical_json
+from inferencebench.files import canonical_json, read_jsonl
 from inferencebench.gates.mini import Proportion, may_pass
 from inferencebench.run.bench import Bench
 from inferencebench.run.clock import Clock
@@ -40,6 +40,11 @@ class Cancelled(Exception):
     """The session ended while an evaluation was under way."""
 
 
+def _recorded(path: Path) -> list[Evaluation]:
+    """The evaluations of a session that goes on after a crash of the harness."""
+    return [Evaluation.model_validate(row) for row in read_jsonl(path)] if path.exists() else []
+
+
 class Evaluator:
     """Runs one evaluation at a time for a session and appends each to `evaluations.jsonl`."""
 
@@ -64,7 +69,7 @@ class Evaluator:
         self._server: Server | None = None
         self._snapshot_sha256 = ""
         self.clock = clock
-        self.records: list[Evaluation] = []
+        self.records = _recorded(folder / "evaluations.jsonl")
         self.device_busy: Callable[[], bool] = lambda: False
         """Whether the agent's own server is up; set by the session."""
         self.ledger: Ledger | None = None

@@ -54,10 +54,11 @@ class Phase:
         return stamp if intact and stamp.inputs_sha256 == self.inputs_sha256 else None
 
     @contextmanager
-    def begin(self) -> Iterator[list[Path]]:
-        """Empty the folder, run the body, stamp the files which the body adds to the yielded list."""
-        remove_tree(self.folder)
-        self.folder.mkdir(parents=True)
+    def begin(self, *, keep: bool = False) -> Iterator[list[Path]]:
+        """Empty the folder (unless `keep`), run the body, stamp the files which it adds to the yielded list."""
+        if not keep:
+            remove_tree(self.folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
         self._events.append("phase_started", phase=self.name)
         started = time.monotonic()
         outputs: list[Path] = []

@@ -54,7 +54,10 @@ def run(spec: RunSpec, bench: Bench, *, wait: bool = False) -> Result:
 def _execute(spec: RunSpec, bench: Bench) -> Baseline | None:
     """All phases that write files; gives the baseline to judge them by (None: the run is the baseline)."""
     run = stages.RunContext(spec, bench, agents.get(spec.agent), sandboxes.get(spec.sandbox))
+    ready = getattr(run.agent, "ready", None)
     try:
+        if ready and not (run.directory / "solve" / "session.json").exists():
+            ready()
         prepared = stages.prepare(run)
         baseline = None
         if not spec.is_canonical_baseline:

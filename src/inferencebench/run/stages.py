@@ -1,12 +1,13 @@
 """The phases of a run, one function each, in order. Each reads files, writes files, and is skipped when it is done."""
 
+import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from inferencebench import MEASUREMENT_VERSION
 from inferencebench.agents.contract import Agent, SolveSession
-from inferencebench.errors import InfrastructureError
+from inferencebench.errors import InfrastructureError, MissingError
 from inferencebench.files import read_jsonl, sha256_json, write_atomic, write_json, write_jsonl
 from inferencebench.gates.quality import Answer
 from inferencebench.load.metrics import client_faults
@@ -28,7 +29,9 @@ from inferencebench.run.score import primary
 from inferencebench.run.service import serving
 from inferencebench.run.spec import RunSpec
 from inferencebench.sandbox.contract import KillReport, Sandbox
+from inferencebench.sandbox.removal import remove_tree
 from inferencebench.serve.server import ServerFailed
+from inferencebench.suites.model import Record
 from inferencebench.workload.model import QuestionSet, RequestSet
 from inferencebench.workload.questions import build_questions, read_questions
 from inferencebench.workload.requests import Side, build_requests, read_requests
@@ -169,21 +172,45 @@ def solve(run: RunContext, prepared: Prepared, baseline: Baseline | None) -> Ses
     record = phase.folder / "session.json"
     if phase.stamp is None:
         run.hold_device()
-        with phase.begin() as outputs:
-            folder = run.bench.scratch(phase.folder)
-            prompt = workspace.build(folder, run.spec, run.bench, prepared.dev)
-            write_atomic(phase.folder / PROMPT, prompt)
-            session = _session(run, phase.folder, folder, prepared, baseline, prompt)
+        resumed = Begun.of(phase) if getattr(run.agent, "resumable", False) else None
+        with phase.begin(keep=resumed is not None) as outputs:
+            folder = run.bench.scratch(phase.folder, keep=resumed is not None)
+            if resumed is None:
+                write_atomic(phase.folder / PROMPT, workspace.build(folder, run.spec, run.bench, prepared.dev))
+            elif (phase.folder / "workspace").is_dir():
+                folder.rmdir()
+                (phase.folder / "workspace").rename(folder)
+            session = _session(run, phase, folder, prepared, baseline, resumed)
             folder.rename(phase.folder / "workspace")
             write_json(record, session)
             outputs += [record, phase.folder / PROMPT]
     return Session.model_validate_json(record.read_bytes())
 
 
+class Begun(Record):
+    """When a session that outlives the harness was begun: `begun.json`, written before its first step."""
+
+    inputs_sha256: str
+    epoch_s: float
+
+    @classmethod
+    def of(cls, phase: Phase) -> Self | None:
+        """That of an unfinished session with the same inputs; None: there is none to continue."""
+        try:
+            begun = cls.model_validate_json((phase.folder / "begun.json").read_bytes())
+        except (OSError, ValueError):
+            return None
+        return begun if begun.inputs_sha256 == phase.inputs_sha256 else None
+
+
 def _session(
-    run: RunContext, logs: Path, folder: Path, prepared: Prepared, baseline: Baseline | None, prompt: str
+    run: RunContext, phase: Phase, folder: Path, prepared: Prepared, baseline: Baseline | None, resumed: Begun | None
 ) -> Session:
-    clock = Clock(run.spec.budget_s)
+    logs = phase.folder
+    begun = resumed or Begun(inputs_sha256=phase.inputs_sha256, epoch_s=time.time())
+    clock = Clock.since(run.spec.budget_s, begun.epoch_s)
+    write_json(logs / "begun.json", begun)
+    scratch = run.bench.scratch(phase.folder / "scratch", keep=resumed is not None)
     evaluator = Evaluator(
         run.spec,
         run.bench,
@@ -201,21 +228,18 @@ def _session(
     with serving(evaluator) as socket_dir:
         spec = workspace.session_spec(folder, socket_dir, run.bench)
         session = SolveSession(
-            run.spec.suite,
-            run.spec.the_scenario,
-            folder,
-            clock,
-            run.sandbox,
-            spec,
-            logs,
-            evaluator=evaluator,
-            prompt=prompt,
-        )
+            run.spec.suite, run.spec.the_scenario, folder, clock, run.sandbox, spec, logs, evaluator=evaluator,
+            scratch=scratch, prompt=(logs / PROMPT).read_text(),
+        )  # fmt: skip
         evaluator.device_busy = session.serves
         try:
             ended = run.agent.solve(session)
+        except MissingError:
+            (logs / "begun.json").unlink()  # the agent had no chance: the next call starts afresh
+            raise
         finally:
             evaluator.cancel()
+    remove_tree(scratch)
     return Session(
         agent=run.spec.agent,
         ended=ended.how,
