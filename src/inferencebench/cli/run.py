@@ -33,7 +33,12 @@ ModelOption = Annotated[str | None, typer.Option("--model-source", help="'hub' f
 def run(
     suite: Annotated[str, typer.Argument(help="Name of a built-in suite, or a TOML file.")],
     scenario: Annotated[str, typer.Argument(help="prefill, decode, throughput or balanced (or A, B, C, D).")],
-    agent: Annotated[str, typer.Argument(help="engine:NAME or script:PATH.")],
+    agent: Annotated[
+        str,
+        typer.Argument(
+            help="engine:NAME, search:SAMPLER?engine=NAME, script:PATH, or claude-code:MODEL, codex:, opencode:, gemini-cli:."
+        ),
+    ],
     out: OutOption = Path("runs"),
     budget: BudgetOption = None,
     prompt: PromptOption = "default",
