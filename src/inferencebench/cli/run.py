@@ -35,9 +35,7 @@ def run(
     scenario: Annotated[str, typer.Argument(help="prefill, decode, throughput or balanced (or A, B, C, D).")],
     agent: Annotated[
         str,
-        typer.Argument(
-            help="engine:NAME, search:SAMPLER?engine=NAME, script:PATH, or claude-code:MODEL, codex:, opencode:, gemini-cli:."
-        ),
+        typer.Argument(help="engine:NAME, search:SAMPLER?engine=NAME, script:PATH, or KIND:MODEL of `agents list`."),
     ],
     out: OutOption = Path("runs"),
     budget: BudgetOption = None,
