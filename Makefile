@@ -5,7 +5,7 @@ OUT ?= demo
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: test-agents test-cluster test-redteam help install install-dev demo test lint doctor bench-load schema bench-search test-vllm
+.PHONY: bench-load bench-search bench-site demo doctor help install install-dev lint schema test test-agents test-cluster test-redteam test-search test-site test-vllm
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -31,7 +31,7 @@ lint: install-dev ## Style and types
 	$(BIN)/mypy
 
 test: install-dev lint ## The whole test suite
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 10 --ignore tests/e2e --ignore tests/cluster --ignore tests/agents_real
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 10 --ignore tests/e2e --ignore tests/cluster --ignore tests/site_browser --ignore tests/agents_real
 	$(BIN)/python -m pytest --durations 10 tests/e2e
 
 test-redteam: install-dev ## The integrity gate against known cheats and honest controls, in its reduced form
@@ -41,17 +41,28 @@ test-redteam: install-dev ## The integrity gate against known cheats and honest 
 test-agents: install-dev ## The four real command-line agents against a scripted model (installs them by npm)
 	$(BIN)/python -m pytest tests/agents_real
 
-test-cluster: install-dev ## Campaigns on a real Slurm of two nodes on this machine (installs slurm-wlm where it may)
+test-cluster: install-dev ## Campaigns on a real Slurm and a real Ray on this machine (installs them where it may)
 	@$(PYTHON) scripts/install.py --venv $(VENV) --dev --apt slurm-wlm --apt munge
-	$(BIN)/python -m pytest tests/cluster
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt '.[ray]' 'htcondor<25'
+	$(BIN)/python -m pytest tests/cluster tests/campaign/test_htcondor.py
 
 bench-load: install-dev ## The load client beside its peers
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -r benchmarks/requirements.txt
 	$(BIN)/python benchmarks/bench_load.py
 
 bench-search: install-dev ## Searches against a simulated engine, ours and the published protocol
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt '.[search]'
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt '.[search,smac]'
 	@$(BIN)/python -W ignore benchmarks/bench_search.py
+
+test-search: install-dev ## `tune` with a real llama.cpp on the base model, verified by `measure`; minutes
+	IB_SLOW=1 $(BIN)/python -m pytest --timeout 600 tests/search/test_tune_live.py
+
+test-site: install-dev ## The built site in a real Chromium (apt install chromium); screenshots go to site-screenshots
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt playwright
+	$(BIN)/python -m pytest tests/site_browser
+
+bench-site: install-dev ## The site of 180 runs with transcripts of 10 to 50 MB: under 15 s and 1 GB
+	@$(BIN)/python benchmarks/bench_site.py
 
 VLLM_VENV ?= .venv-vllm
 test-vllm: ## The vLLM adapter and space against a real vLLM, the CPU build; 3.5 GB, minutes

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from inferencebench.analysis.collect import collect
-from inferencebench.analysis.leaderboard import board, geometric_mean
+from inferencebench.analysis.leaderboard import board
+from inferencebench.analysis.statistics import geometric_mean
 from inferencebench.errors import UserError
 from inferencebench.run.record import Outcome, Result
 from tests.run.records import result

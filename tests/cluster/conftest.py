@@ -1,14 +1,18 @@
-"""A real Slurm of two nodes on this machine, with a fake GPU each, private to the test session."""
+"""A real Slurm and a real Ray of two nodes each on this machine, with a fake GPU each, private to the test session."""
 
 import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from inferencebench.campaign.executors.contract import Executor, Life, Order, Status
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "sinfo")
 CONFIG = """\
@@ -43,6 +47,33 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 GRES = "NodeName=n1 Name=gpu File=/dev/zero\nNodeName=n2 Name=gpu File=/dev/full\n"
 READY_S = 30.0
+END_S = 90.0
+RUNNING: list[subprocess.Popen[bytes]] = []
+"""Slurm's daemons, also those that a test restarted."""
+
+
+def order(folder: Path, name: str, code: str, devices: int = 0, limit_s: float = 120.0) -> Order:
+    """A line of Python as an order."""
+    return Order(name, (sys.executable, "-c", code), devices, limit_s, folder / f"{name}.log", {"IB_TEST": name})
+
+
+def ended(executor: Executor, handles: dict[str, str]) -> dict[str, Status]:
+    """The end of every placement."""
+    deadline = time.monotonic() + END_S
+    while time.monotonic() < deadline:
+        found = executor.poll(list(handles.values()))
+        if all(status.life in (Life.ENDED, Life.LOST) for status in found.values()):
+            return {task: found[handle] for task, handle in handles.items()}
+        time.sleep(0.5)
+    raise AssertionError(f"still there: {executor.poll(list(handles.values()))}")
+
+
+def wait_for(log: Path, word: str) -> None:
+    """Until a run's log holds `word`."""
+    deadline = time.monotonic() + END_S
+    while not (log.exists() and word in log.read_text()):
+        assert time.monotonic() < deadline, f"{word!r} never came in {log}"
+        time.sleep(0.1)
 
 
 def _ports(count: int) -> list[int]:
@@ -77,7 +108,7 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     before = os.environ.get("SLURM_CONF")
     os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
     commands = [munge, ["slurmctld", "-D", "-c"], ["slurmd", "-D", "-N", "n1"], ["slurmd", "-D", "-N", "n2"]]
-    running = []
+    running = RUNNING
     try:
         for command in commands:
             running.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
@@ -105,3 +136,26 @@ def _wait_idle() -> None:
             return
         time.sleep(0.3)
     raise AssertionError(f"Slurm did not come up: {said}")
+
+
+NODE = {"num_cpus": 1, "num_gpus": 1, "resources": {"inferencebench": 1}, "object_store_memory": 80 * 2**20}
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[Any]:
+    """A Ray cluster of a head without devices and two nodes with one each."""
+    pytest.importorskip("ray", reason="needs Ray: pip install 'inferencebench[ray]'")
+    import ray
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(
+        initialize_head=True,
+        head_node_args={"num_cpus": 0, "include_dashboard": False, "object_store_memory": 80 * 2**20},
+    )
+    cluster.add_node(**NODE)
+    cluster.add_node(**NODE)
+    try:
+        yield cluster
+    finally:
+        ray.shutdown()
+        cluster.shutdown()

@@ -1,20 +1,17 @@
-"""The Slurm executor against a real Slurm: exit codes, devices, cancelling, forgotten jobs, and a whole campaign."""
+"""What is Slurm's own, against a real Slurm: forgotten jobs, refusals, and a whole campaign."""
 
 import json
 import subprocess
 import sys
-import time
-from itertools import combinations
 from pathlib import Path
 
 import pytest
 
-from inferencebench.campaign.executors.contract import Life, Order, Status
+from inferencebench.campaign.executors.contract import Life, Status
 from inferencebench.campaign.executors.slurm import SlurmExecutor
 from inferencebench.campaign.model import Placement
 from inferencebench.errors import InfrastructureError, UserError
-
-TIMEOUT_S = 60.0
+from tests.cluster.conftest import RUNNING, ended, order, wait_for
 
 
 @pytest.fixture
@@ -22,63 +19,10 @@ def executor(slurm: Path, tmp_path: Path) -> SlurmExecutor:
     return SlurmExecutor(Placement(kind="slurm", options={"cpus": 1}), tmp_path / "slurm")
 
 
-def order(folder: Path, name: str, code: str, devices: int = 0) -> Order:
-    return Order(name, (sys.executable, "-c", code), devices, 120.0, folder / f"{name}.log", {"IB_TEST": name})
-
-
-def ended(executor: SlurmExecutor, handles: dict[str, str]) -> dict[str, Status]:
-    """The end of every placement."""
-    deadline = time.monotonic() + TIMEOUT_S
-    while time.monotonic() < deadline:
-        found = executor.poll(list(handles.values()))
-        if all(status.life in (Life.ENDED, Life.LOST) for status in found.values()):
-            return {task: found[handle] for task, handle in handles.items()}
-        time.sleep(0.5)
-    raise AssertionError(f"still there: {executor.poll(list(handles.values()))}")
-
-
 def test_the_controller_answers(executor: SlurmExecutor) -> None:
     probe = executor.probe()
     assert probe.ok, probe.detail
     assert executor.free() is None
-
-
-def test_each_order_ends_with_its_own_code_and_log(executor: SlurmExecutor, tmp_path: Path) -> None:
-    code = "import os, sys; print(os.environ['IB_TEST']); sys.exit({})"
-    handles = executor.place([order(tmp_path, f"t{n}", code.format(n)) for n in (0, 2, 3)])
-    found = ended(executor, handles)
-    assert {task: status.exit_code for task, status in found.items()} == {"t0": 0, "t2": 2, "t3": 3}
-    assert {status.where for status in found.values()} <= {"n1", "n2"}
-    assert (tmp_path / "t3.log").read_text() == "t3\n"
-
-
-def test_a_device_has_one_run_at_a_time(executor: SlurmExecutor, tmp_path: Path) -> None:
-    code = (
-        "import json, os, time; a = time.time(); time.sleep(1.0);"
-        "print(json.dumps([os.environ['SLURMD_NODENAME'], a, time.time()]))"
-    )
-    handles = executor.place([order(tmp_path, f"d{n}", code, devices=1) for n in range(6)])
-    assert all(status.exit_code == 0 for status in ended(executor, handles).values())
-    spans = [json.loads((tmp_path / f"d{n}.log").read_text()) for n in range(6)]
-    assert {span[0] for span in spans} == {"n1", "n2"}
-    for a, b in combinations(spans, 2):
-        assert a[0] != b[0] or a[2] <= b[1] or b[2] <= a[1], (a, b)
-
-
-def test_cancelled_runs_are_told_and_give_no_exit_code(executor: SlurmExecutor, tmp_path: Path) -> None:
-    code = (
-        "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *a: (print('told', flush=True), sys.exit(0)));"
-        "print('up', flush=True); time.sleep(60)"
-    )
-    handles = executor.place([order(tmp_path, "c", code)])
-    log = tmp_path / "c.log"
-    deadline = time.monotonic() + TIMEOUT_S
-    while not (log.exists() and "up" in log.read_text()) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    executor.cancel(list(handles.values()))
-    status = ended(executor, handles)["c"]
-    assert (status.exit_code, status.reason.split()[0]) == (None, "CANCELLED")
-    assert "told" in log.read_text()
 
 
 def test_what_slurm_has_forgotten_is_known_by_its_exit_file(executor: SlurmExecutor, tmp_path: Path) -> None:
@@ -97,6 +41,21 @@ def test_a_refused_job_says_what_slurm_says(slurm: Path, tmp_path: Path) -> None
         wrong.place([order(tmp_path, "x", "pass")])
     with pytest.raises(UserError, match="queue: not an option"):
         SlurmExecutor(Placement(kind="slurm", options={"queue": "x"}), tmp_path)
+
+
+def test_a_restarted_controller_keeps_its_jobs_and_is_waited_for(
+    slurm: Path, executor: SlurmExecutor, tmp_path: Path
+) -> None:
+    handles = executor.place([order(tmp_path, "r", "import time; print('up', flush=True); time.sleep(6)")])
+    wait_for(tmp_path / "r.log", "up")
+    controller = next(process for process in RUNNING if process.args[0] == "slurmctld")  # type: ignore[index]
+    controller.terminate()
+    controller.wait(20)
+    RUNNING.remove(controller)
+    RUNNING.append(subprocess.Popen(["slurmctld", "-D"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+    status = ended(executor, handles)["r"]
+    assert (status.life, status.exit_code) == (Life.ENDED, 0)
+    assert (tmp_path / "r.log").read_text().count("up") == 1
 
 
 def test_a_campaign_of_real_runs_gives_the_local_ones_outcomes(slurm: Path, tmp_path: Path) -> None:

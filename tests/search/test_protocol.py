@@ -11,6 +11,7 @@ from inferencebench.search import simulate, space
 from inferencebench.search.journal import Journal
 from inferencebench.search.protocol import LEAST_TRIALS, Outcome, Policy, Search
 from inferencebench.search.samplers import Sampler, Told, make
+from inferencebench.search.slo import Slo
 from inferencebench.search.trials import Candidate, Gate, Kind, Reading, Status
 from inferencebench.suites.model import ScenarioName
 
@@ -58,7 +59,9 @@ class Toy:
         right = 0.5 if c.get("cheat") else 0.8
         gate = Gate(correct=int(right * questions), total=questions, reference_share=0.8, standard_error=0.01)
         times = {"launch_s": 5.0, "measure_s": 4.0, "gate_s": 1.0}
-        return Reading.model_validate({"status": "ok", "loss": loss, "gate": gate, "metrics": {"ttft_s": loss}} | times)
+        return Reading.model_validate(
+            {"status": "ok", "loss": loss, "gate": gate, "metrics": {"ttft_mean_s": loss}} | times
+        )
 
 
 def search(
@@ -89,6 +92,27 @@ def test_a_search_never_ends_below_the_default(tmp_path: Path) -> None:
     assert search(Toy(worse=True), tmp_path / "j").candidate.configuration == {}
 
 
+def test_what_the_full_gate_refuses_makes_room_for_the_next(tmp_path: Path) -> None:
+    class Borderline(Toy):
+        """Everything faster than speed 3 answers a little worse: not surely below tau, never surely above it."""
+
+        def run(self, candidate: Candidate, questions: int, deadline_s: float) -> Reading:
+            reading = super().run(candidate, questions, deadline_s)
+            if float(candidate.configuration.get("speed", 0)) < 4 or reading.gate is None:
+                return reading
+            worse = reading.gate.model_copy(update={"correct": int(0.765 * questions), "standard_error": 0.02})
+            return reading.model_copy(update={"gate": worse})
+
+    machine = Borderline()
+    outcome = search(machine, tmp_path / "j")
+    assert outcome.candidate.configuration == {"speed": 3}
+    assert outcome.confirmed
+    rows = [json.loads(line) for line in (tmp_path / "j").read_bytes().splitlines()]
+    done = [r for r in rows if r.get("kind") == Kind.CONFIRMATION and r["reading"] is not None]
+    fast = [r for r in done if r["candidate"]["configuration"].get("speed", 0) >= 4]
+    assert len(fast) == len({str(r["candidate"]) for r in fast}), "one full gate each"
+
+
 def test_without_any_gate_two_launches_confirm(tmp_path: Path) -> None:
     class Ungated(Toy):
         def run(self, candidate: Candidate, questions: int, deadline_s: float) -> Reading:
@@ -100,7 +124,7 @@ def test_without_any_gate_two_launches_confirm(tmp_path: Path) -> None:
 
 
 def test_a_limit_is_a_constraint(tmp_path: Path) -> None:
-    outcome = search(Toy(), tmp_path / "j", limits={"ttft_s": 0.01})
+    outcome = search(Toy(), tmp_path / "j", limits=(Slo(name="ttft_mean", bound=0.01),))
     assert (outcome.candidate.configuration, outcome.confirmed) == ({}, False)
 
 
@@ -133,8 +157,10 @@ def test_a_killed_search_goes_on_with_its_journal(tmp_path: Path) -> None:
         Journal(path, "another")
 
 
-@pytest.mark.parametrize("name", ["random", "tpe", "gp", "tpe-paper"])
+@pytest.mark.parametrize("name", ["random", "tpe", "gp", "tpe-paper", "smac", "smac-paper"])
 def test_every_sampler_keeps_the_contract(name: str) -> None:
+    if name.startswith("smac"):
+        pytest.importorskip("smac")
     sampler = make(name, SPACE, 1)
     sampler.tell(Told({}, 0.0, 0.0))
     sampler.tell(Told({"speed": 3, "crash": True}, 1.0, 1.0))

@@ -63,7 +63,7 @@ class SolveSession:
     scratch: Path | None = None
     """Private host directory that is kept while the session lasts, also over a crash of the harness."""
     prompt: str = ""
-    """The task in words, for agents that read."""
+    """The task in words, as in the workspace's PROMPT.md."""
 
     def start(self, argv: list[str], out: str = "stdout.log", err: str = "stderr.log") -> Command:
         """Start a command behind the wall; ending it is the agent's task.

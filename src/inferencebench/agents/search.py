@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass
-from math import sqrt
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -10,15 +9,15 @@ from inferencebench.agents.contract import Ended, SolveSession
 from inferencebench.engines import registry as engines
 from inferencebench.errors import BenchError, InfrastructureError, MissingError, UserError
 from inferencebench.files import sha256_json, write_atomic, write_json
-from inferencebench.gates.quality import Answer
 from inferencebench.load.model import Measurement
 from inferencebench.run.evaluate import Cancelled, Evaluator
 from inferencebench.run.score import primary
 from inferencebench.run.trial import TrialPlan
 from inferencebench.search import report, samplers, space
+from inferencebench.search.gate import paired
 from inferencebench.search.journal import Journal
 from inferencebench.search.protocol import Policy, Search
-from inferencebench.search.trials import Candidate, Gate, Reading, Status
+from inferencebench.search.trials import Candidate, Reading, Status
 from inferencebench.serve.server import ServerFailed
 from inferencebench.suites.model import Metric
 
@@ -176,7 +175,7 @@ class SessionMachine:
                 "status": Status.OK,
                 "loss": loss_of(metric, value),
                 "metrics": metrics_of(result.measurement),
-                "gate": paired(result.answers, self._reference),
+                "gate": paired({a.question_id: a.correct for a in result.answers}, self._reference),
             }
         )
 
@@ -202,21 +201,3 @@ def metrics_of(measurement: Measurement) -> dict[str, float]:
         "balanced_score": measurement.balanced_score,
     }
     return {name: value for name, value in named.items() if value is not None}
-
-
-def paired(answers: tuple[Answer, ...], reference: dict[str, bool]) -> Gate | None:
-    """The gate on the same questions that the reference answered.
-
-    Its standard error is that of a difference of paired proportions, sqrt(b + c) / n with b and c the questions that
-    only one of the two answers rightly (McNemar), relative to the reference's accuracy."""
-    both = [(answer.correct, reference[answer.question_id]) for answer in answers if answer.question_id in reference]
-    right = sum(theirs for _, theirs in both)
-    if not both or not right:
-        return None
-    differing = sum(mine != theirs for mine, theirs in both)
-    return Gate(
-        correct=sum(mine for mine, _ in both),
-        total=len(both),
-        reference_share=right / len(both),
-        standard_error=sqrt(differing) / right,
-    )

@@ -2,10 +2,11 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Literal, NamedTuple
 
+from inferencebench.analysis.statistics import geometric_mean, jackknife_sem
 from inferencebench.run.record import Outcome, Result
 from inferencebench.suites.model import Record, ScenarioName
 
@@ -86,30 +87,9 @@ def counted(result: Result, regression: Regression) -> float:
     return result.speedup
 
 
-def geometric_mean(values: Sequence[float]) -> float:
-    """(x1 * ... * xn)^(1/n); 0 when a value is not positive."""
-    return math.exp(fmean(map(math.log, values))) if all(v > 0 for v in values) else 0.0
-
-
-def jackknife_sem(group: dict[ScenarioName, list[Result]], regression: Regression) -> float | None:
-    """Standard error of the aggregate, the geometric mean of the cell means: sqrt((k-1)/k * sum (a_i - mean a)^2).
-
-    Delete-one jackknife (Efron and Stein 1981): a_i leaves out one of the k seed pairs of the scored runs; a cell
-    without that pair keeps its mean. None for fewer than two pairs, or when a cell's only pair is left out."""
-    pairs = sorted({str(r.seed_pair) for runs in group.values() for r in runs if r.outcome.scored})
-    if len(pairs) < 2:
-        return None
-    left_out = []
-    for pair in pairs:
-        means = []
-        for runs in group.values():
-            kept = [counted(r, regression) for r in runs if r.outcome.scored and str(r.seed_pair) != pair]
-            if not kept:
-                return None
-            means.append(fmean(kept))
-        left_out.append(geometric_mean(means))
-    k, middle = len(left_out), fmean(left_out)
-    return math.sqrt((k - 1) / k * sum((a - middle) ** 2 for a in left_out))
+def scores(group: Mapping[ScenarioName, Sequence[Result]], regression: Regression) -> list[dict[str, float]]:
+    """Per scenario what its scored runs add to the mean, by seed pair."""
+    return [{str(r.seed_pair): counted(r, regression) for r in runs if r.outcome.scored} for runs in group.values()]
 
 
 def _key(row: Cell | AgentRow) -> tuple[str, str, str]:
@@ -149,7 +129,7 @@ def _row(group: dict[ScenarioName, list[Result]], cells: list[Cell], regression:
         condition=cells[0].condition,
         scenarios=len(means),
         aggregate=geometric_mean(means) if means else None,
-        aggregate_sem=jackknife_sem(group, regression) if len(means) == len(cells) else None,
+        aggregate_sem=jackknife_sem(scores(group, regression)) if len(means) == len(cells) else None,
         rank=None,
     )
 

@@ -140,9 +140,16 @@ class Driver:
         orders = [self._order(task) for task in (ready if room is None else ready[:room])]
         if not orders:
             return
-        for task_id, handle in self._executor.place(orders).items():
-            journal.append("placed", task_id, handle=handle, executor=self._executor.name)
-            histories.update(journal.histories())
+        journal.histories()  # away since the step began: nothing is placed
+        placements = self._executor.place(orders)
+        try:
+            for task_id, handle in list(placements.items()):
+                journal.append("placed", task_id, handle=handle, executor=self._executor.name)
+                del placements[task_id]
+        except OSError:  # a full disk: what is not written down would be placed again
+            self._executor.cancel(list(placements.values()))
+            raise
+        histories.update(journal.histories())
 
     def _ready(self, task: Task, histories: dict[str, History]) -> bool:
         if state(self._out, task, histories[task.id]) is not State.WAITING:
@@ -159,7 +166,7 @@ class Driver:
         python = str(campaign.executor.options.get("python", sys.executable))
         return Order(
             task=task.id,
-            argv=(python, "-m", "inferencebench", *task.argv(campaign, self._out)),
+            argv=(python, "-m", "inferencebench", *task.argv(campaign, self._out), "--wait", "--preflight"),
             devices=task.devices,
             time_limit_s=task.estimated_s * campaign.executor.time_margin,
             log=self._log(task),

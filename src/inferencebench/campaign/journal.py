@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from inferencebench.campaign.plan import Task
+from inferencebench.files import read_jsonl
 from inferencebench.run.events import EventLog
 from inferencebench.run.record import Outcome
 
@@ -57,15 +58,16 @@ class Journal:
         self.folder = out / FOLDER
         self.folder.mkdir(parents=True, exist_ok=True)
         self._log = EventLog(self.folder / LOG)
+        self._log.path.touch()
 
     def append(self, event: str, task: str, **fields: Any) -> None:
         """`placed` (handle), `ended` (reason, exit_code, infrastructure), `gave_up` (reason)."""
         self._log.append(event, task=task, **fields)
 
     def histories(self) -> dict[str, History]:
-        """What happened to each task so far."""
+        """What happened to each task so far. Raises OSError when the log is away: no log is not an empty log."""
         found: dict[str, History] = defaultdict(History)
-        for row in self._log.read():
+        for row in read_jsonl(self._log.path):
             history = found[str(row.get("task"))]
             match row.get("event"):
                 case "placed":

@@ -23,13 +23,14 @@ def demo(
     sandbox: SandboxOption = "auto",
     json: JsonOption = False,
 ) -> None:
-    """Run the PyTorch baseline, llama.cpp and a tuned script on two scenarios, then print the leaderboard.
+    """Run the PyTorch baseline, llama.cpp and a tuned script on two scenarios, print the leaderboard, build its site.
 
     Example: inferencebench demo --out demo
     """
     from inferencebench.cli import request
     from inferencebench.cli.progress import LiveReporter
     from inferencebench.cli.results import results
+    from inferencebench.cli.site import written
     from inferencebench.run import pipeline
     from inferencebench.suites.load import load
 
@@ -45,9 +46,11 @@ def demo(
         bench = request.bench(suite, common, reporter)
         finished = [pipeline.run(spec, bench) for spec in specs]
     results([out], json=json)
+    built = written([out], out / "site")
     if not json:
         _where_time_went(finished)
-        stdout().print(f"\nrecords: {out}/   again: inferencebench results {out}", highlight=False, markup=False)
+        stdout().print(f"\nsite: {built.front}", highlight=False, markup=False, soft_wrap=True)
+        stdout().print(f"records: {out}/   again: inferencebench results {out}", highlight=False, markup=False)
 
 
 def _where_time_went(finished: Sequence["Result"]) -> None:

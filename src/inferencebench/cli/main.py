@@ -14,12 +14,17 @@ from inferencebench.cli import (
     demo,
     doctor,
     measure,
+    prompt,
     rescore,
     results,
     run,
+    site,
     spaces,
     suites,
     sweep,
+    tabulate,
+    trace,
+    tune,
 )
 from inferencebench.cli.common import end_on_sigterm, stderr
 from inferencebench.errors import BenchError
@@ -51,13 +56,19 @@ app.command("doctor")(doctor.doctor)
 app.add_typer(suites.app, name="suites")
 app.add_typer(agents.app, name="agents")
 app.command("run")(run.run)
+app.command("prompt")(prompt.prompt)
 app.command("baseline")(baseline.baseline)
 app.add_typer(campaign.app, name="campaign")
 app.command("measure")(measure.measure)
 app.command("sweep")(sweep.sweep)
 app.command("results")(results.results)
+app.command("tables")(tabulate.tables)
+app.command("trace")(trace.trace)
+app.command("site")(site.site)
+app.command("serve")(site.serve)
 app.command("rescore")(rescore.rescore)
 app.add_typer(spaces.app, name="spaces")
+app.command("tune")(tune.tune)
 app.command("audit")(audit.audit)
 
 

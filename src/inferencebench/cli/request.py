@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
+
+from pydantic import ValidationError
 
 from inferencebench.errors import UserError
 from inferencebench.run.bench import Bench, Sources
 from inferencebench.run.reporter import Reporter
-from inferencebench.run.spec import Condition, RunSpec
+from inferencebench.run.spec import Condition, PromptVariant, RunSpec
 from inferencebench.suites.model import SeedPair, Suite
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -35,6 +38,19 @@ def duration_s(text: str) -> float:
     if not 0 < seconds < 1e9:
         raise UserError(f"{text!r} is not a duration; write it as 90s, 30m or 2h")
     return seconds
+
+
+def condition(budget: str | None, prompt: str, start: str, engine_only: str | None) -> Condition:
+    """The condition that the options of a command line say.
+
+    Raises UserError for a value that is none."""
+    fields = {"prompt": prompt, "start": start, "engine_only": engine_only}
+    try:
+        return Condition.model_validate({"budget_s": duration_s(budget) if budget else None, **fields})
+    except ValidationError as error:
+        name = str(error.errors()[0]["loc"][0])
+        right = ", ".join(get_args(PromptVariant)) if name == "prompt" else "the name of an engine"
+        raise UserError(f"--{name.replace('_', '-')} {fields[name]}: expected {right}") from None
 
 
 def seed_pair(text: str | None, suite: Suite) -> SeedPair:
@@ -71,10 +87,12 @@ def spec(
 
     Raises UserError for unknown names, MissingError when no sandbox works here."""
     from inferencebench.agents import registry as agents
+    from inferencebench.run import conditions
     from inferencebench.sandbox import registry as sandboxes
     from inferencebench.suites.load import scenario as find_scenario
 
     the_agent = agents.get(agent)
+    conditions.check(condition or Condition(), the_agent.name)
     return RunSpec.create(
         suite,
         scenario=find_scenario(suite, scenario).name,

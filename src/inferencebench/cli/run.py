@@ -19,6 +19,14 @@ ScaleOption = Annotated[
     float,
     typer.Option("--scale", help="Shorten outputs and counts by this factor; its records never mix with full ones."),
 ]
+PromptOption = Annotated[str, typer.Option("--prompt", help="Wording of the task: default, structured, ledger.")]
+StartOption = Annotated[
+    str, typer.Option("--start", help="Warm start: 'empty', or an engine whose default launcher lies there already.")
+]
+EngineOnlyOption = Annotated[
+    str | None, typer.Option("--engine-only", help="The only engine that the submission may run.")
+]
+BudgetOption = Annotated[str | None, typer.Option("--budget", help="Wall clock of the agent: 90s, 30m, 2h.")]
 ModelOption = Annotated[str | None, typer.Option("--model-source", help="'hub' fetches the base model from the hub.")]
 
 
@@ -27,7 +35,10 @@ def run(
     scenario: Annotated[str, typer.Argument(help="prefill, decode, throughput or balanced (or A, B, C, D).")],
     agent: Annotated[str, typer.Argument(help="engine:NAME or script:PATH.")],
     out: OutOption = Path("runs"),
-    budget: Annotated[str | None, typer.Option("--budget", help="Wall clock of the agent: 90s, 30m, 2h.")] = None,
+    budget: BudgetOption = None,
+    prompt: PromptOption = "default",
+    start: StartOption = "empty",
+    engine_only: EngineOnlyOption = None,
     seed_pair: SeedOption = None,
     repeat: Annotated[int, typer.Option("--repeat", min=0, help="Number of an explicit repeat of the same run.")] = 0,
     sandbox: SandboxOption = "auto",
@@ -36,6 +47,13 @@ def run(
     ] = None,
     share_device: Annotated[
         bool, typer.Option("--share-device", help="Run beside others on this machine; measured, never ranked.")
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for another process that works on this run, instead of refusing.")
+    ] = False,
+    check_machine: Annotated[
+        bool,
+        typer.Option("--preflight", help="Check device, disk, memory and neighbours first; refuse to start if bad."),
     ] = False,
     longbench: LongbenchOption = None,
     mmlu_pro: MmluOption = None,
@@ -52,16 +70,15 @@ def run(
     from inferencebench.cli import request
     from inferencebench.cli.progress import LiveReporter
     from inferencebench.cli.show import show_result
-    from inferencebench.run import pipeline
+    from inferencebench.run import pipeline, preflight
     from inferencebench.run.bench import Sources
-    from inferencebench.run.spec import Condition
     from inferencebench.suites.load import load
     from inferencebench.suites.scale import scaled
 
     the_suite = scaled(load(suite), scale)
     sources = Sources(longbench, mmlu_pro, model_source)
     common = request.Common(out, sandbox, sources, baseline, share_device)
-    condition = Condition(budget_s=request.duration_s(budget) if budget else None)
+    condition = request.condition(budget, prompt, start, engine_only)
     spec = request.spec(
         the_suite,
         scenario,
@@ -72,7 +89,12 @@ def run(
         repeat=repeat,
     )
     with LiveReporter(stderr()) as reporter:
-        result = pipeline.run(spec, request.bench(the_suite, common, reporter))
+        bench = request.bench(the_suite, common, reporter)
+        directory = spec.directory(bench.out)
+        if check_machine and not (directory / "result.json").exists():
+            bench.out.mkdir(parents=True, exist_ok=True)
+            preflight.check(bench.out, directory, bench.gpus)
+        result = pipeline.run(spec, bench, wait=wait)
     if json:
         print_json(result)
     else:

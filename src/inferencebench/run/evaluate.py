@@ -12,6 +12,7 @@ from inferencebench.gates.mini import Proportion, may_pass
 from inferencebench.run.bench import Bench
 from inferencebench.run.clock import Clock
 from inferencebench.run.freeze import NotFreezable, freeze
+from inferencebench.run.ledger import Ledger
 from inferencebench.run.measure import ask, measure_speed
 from inferencebench.run.record import Evaluation
 from inferencebench.run.relaunch import relaunched
@@ -71,6 +72,8 @@ class Evaluator:
         self.records = _recorded(folder / "evaluations.jsonl")
         self.device_busy: Callable[[], bool] = lambda: False
         """Whether the agent's own server is up; set by the session."""
+        self.ledger: Ledger | None = None
+        """Only under the ledger condition; set by the session."""
 
     def reserve(self) -> None:
         """Take the device for one evaluation; `run` gives it back.
@@ -173,6 +176,11 @@ class Evaluator:
         )
 
     @property
+    def workspace(self) -> Path:
+        """The agent's workspace on the host."""
+        return self._submission.parent
+
+    @property
     def questions(self) -> int:
         """How many dev questions there are."""
         return len(self._questions)
@@ -266,6 +274,8 @@ class Evaluator:
 
     def _record(self, evaluation: Evaluation) -> Evaluation:
         self.records.append(evaluation)
+        if self.ledger is not None:
+            self.ledger.keep(evaluation, self._folder / f"{evaluation.id:04d}" / "submission")
         shutil.rmtree(self._folder / f"{evaluation.id:04d}" / "submission", ignore_errors=True)
         self._folder.mkdir(parents=True, exist_ok=True)
         with (self._folder / "evaluations.jsonl").open("ab") as file:

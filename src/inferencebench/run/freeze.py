@@ -81,10 +81,10 @@ def diff(before: Path | None, after: Path, manifest: Manifest) -> str:
 
 def _file_diff(before: Path | None, after: Path, file: FrozenFile) -> str:
     name = printable(file.path, MAX_PATH_BYTES)
-    new = _text(after / file.path)
+    new = text_lines(after / file.path)
     if new is None:
         return f"Link, binary or large file: {name} ({file.bytes} bytes, sha256 {file.sha256})\n"
-    old = (_text(before / file.path) if before else None) or []
+    old = (text_lines(before / file.path) if before else None) or []
     lines = difflib.unified_diff(old, new, f"start/{name}", f"submission/{name}")
     return "".join(line if line.endswith("\n") else line + "\n\\ No newline at end of file\n" for line in lines)
 
@@ -197,7 +197,7 @@ def _stays_inside(leads_to: str, depth: int) -> bool:
     return climbs <= depth and ".." not in parts[climbs:]
 
 
-def _text(path: Path) -> list[str] | None:
+def text_lines(path: Path) -> list[str] | None:
     """Lines of a small text file, cut at line feeds only; None for a link and for a binary, large or missing one."""
     try:
         if path.is_symlink() or path.stat().st_size > MAX_DIFF_FILE_BYTES:

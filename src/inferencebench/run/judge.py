@@ -20,7 +20,7 @@ from inferencebench.gates.quality import Answer, QualityResult, verdict
 from inferencebench.load.model import RequestSample, Samples
 from inferencebench.load.store import read_samples
 from inferencebench.run import baseline as baselines
-from inferencebench.run import decisions, judges, listen, score
+from inferencebench.run import decisions, judges, listen, preflight, score
 from inferencebench.run.baseline import Baseline
 from inferencebench.run.events import EventLog
 from inferencebench.run.measure import PROBES
@@ -148,6 +148,7 @@ def judge(run: RunFiles, baseline: Baseline | None, tau: float | None = None) ->
         quality=quality,
         integrity=integrity,
         decision=recorded,
+        preflight=preflight.read(run.directory),
         best_seen=_best_seen(run),
         baseline=baseline.ref if baseline else None,
         cost=_cost(run),

@@ -3,6 +3,7 @@
 from enum import StrEnum
 
 from inferencebench.doctor.hardware import HardwareFingerprint, Peaks
+from inferencebench.doctor.model import Finding
 from inferencebench.gates.integrity.model import IntegrityResult
 from inferencebench.gates.quality import QualityResult
 from inferencebench.load.model import Measurement
@@ -209,3 +210,5 @@ class Result(Record):
     baseline: BaselineRef | None
     cost: Cost
     provenance: Provenance
+    preflight: tuple[Finding, ...] | None = None
+    """What was found of the machine before the run began; None: it was started without a preflight."""

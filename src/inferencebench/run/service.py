@@ -17,10 +17,12 @@ from fastapi import FastAPI, HTTPException
 from fastapi.responses import PlainTextResponse, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from inferencebench.errors import InfrastructureError
+from inferencebench.errors import BenchError, InfrastructureError
 from inferencebench.files import canonical_json
 from inferencebench.paths import HARNESS_SOCKET
 from inferencebench.run.evaluate import Busy, Evaluator
+from inferencebench.run.ledger import Ledger, LedgerView
+from inferencebench.run.record import Evaluation
 from inferencebench.suites.model import Record
 
 START_TIMEOUT_S = 20.0
@@ -33,6 +35,12 @@ class EvaluationRequest(Record):
     """Body of `POST /v1/evaluations`."""
 
     quick: bool = False
+
+
+class RestoreRequest(Record):
+    """Body of `POST /v1/restore`: a number, or BEST."""
+
+    which: str
 
 
 class ClockState(Record):
@@ -64,8 +72,35 @@ def application(evaluator: Evaluator) -> FastAPI:
             raise HTTPException(409, str(error)) from None
         return StreamingResponse(_lines(_begin(evaluator, request.quick)), media_type="application/x-ndjson")
 
+    if evaluator.ledger is not None:
+        _ledger_routes(app, evaluator.ledger, evaluator.workspace)
     app.add_middleware(SmallBodies)
     return app
+
+
+def _ledger_routes(app: FastAPI, ledger: Ledger, workspace: Path) -> None:
+    @app.get("/v1/ledger")
+    def view() -> LedgerView:
+        return ledger.view()
+
+    @app.get("/v1/ledger/diff")
+    def diff(which: str, against: str = "previous") -> dict[str, str]:
+        with _refusing():
+            return {"diff": ledger.diff(which, against)}
+
+    @app.post("/v1/restore")
+    def restore(request: RestoreRequest) -> Evaluation:
+        with _refusing():
+            return ledger.restore(request.which, workspace)
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """What the agent asked for wrongly is its answer, not an error of the service."""
+    try:
+        yield
+    except BenchError as error:
+        raise HTTPException(409, str(error)) from None
 
 
 class SmallBodies:

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
@@ -13,6 +13,10 @@ from inferencebench.suites.model import Record, Scenario, ScenarioName, SeedPair
 BASELINE_AGENT = "engine:pytorch"
 """The agent whose default is the baseline: speedup 1.0 by definition."""
 
+PromptVariant = Literal["default", "structured", "ledger"]
+EMPTY_START = "empty"
+ENGINE_NAME = "^[a-z0-9][a-z0-9_.-]*$"
+
 READABLE_CHARACTERS = 48
 """Of a full name's end, in its directory's name."""
 
@@ -22,6 +26,12 @@ class Condition(Record):
 
     budget_s: Annotated[float, Field(gt=0)] | None = None
     """None: the suite's budget."""
+    prompt: PromptVariant = "default"
+    """Which wording of the task the agent gets; `ledger` adds the tool `./ledger`."""
+    start: Annotated[str, Field(pattern=ENGINE_NAME)] = EMPTY_START
+    """What lies in the submission at the start: nothing, or the default launcher of this engine."""
+    engine_only: Annotated[str, Field(pattern=ENGINE_NAME)] | None = None
+    """The only engine the submission may run; None: any, or none."""
 
     @property
     def name(self) -> str:

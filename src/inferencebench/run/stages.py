@@ -19,11 +19,13 @@ from inferencebench.run.clock import Clock
 from inferencebench.run.evaluate import Evaluator
 from inferencebench.run.events import EventLog
 from inferencebench.run.freeze import NotFreezable, diff, freeze
+from inferencebench.run.ledger import Ledger
 from inferencebench.run.machine import lease
 from inferencebench.run.measure import answered_enough, ask, graded, measure_speed
 from inferencebench.run.phases import Phase
 from inferencebench.run.record import Launch, Machine, Manifest, Measured, ServerFailure, Session
 from inferencebench.run.relaunch import Relaunched, relaunched
+from inferencebench.run.score import primary
 from inferencebench.run.service import serving
 from inferencebench.run.spec import RunSpec
 from inferencebench.sandbox.contract import KillReport, Sandbox
@@ -33,6 +35,9 @@ from inferencebench.suites.model import Record
 from inferencebench.workload.model import QuestionSet, RequestSet
 from inferencebench.workload.questions import build_questions, read_questions
 from inferencebench.workload.requests import Side, build_requests, read_requests
+
+PROMPT = "prompt.md"
+"""The task as it was given, in the solve phase's folder."""
 
 
 class Prepared(NamedTuple):
@@ -171,14 +176,15 @@ def solve(run: RunContext, prepared: Prepared, baseline: Baseline | None) -> Ses
         with phase.begin(keep=resumed is not None) as outputs:
             folder = run.bench.scratch(phase.folder, keep=resumed is not None)
             if resumed is None:
-                workspace.build(folder, run.spec, run.bench, prepared.dev)
+                prompt = workspace.build(folder, run.spec, run.bench, prepared.dev)
+                write_atomic(phase.folder / PROMPT, prompt)
             elif (phase.folder / "workspace").is_dir():
                 folder.rmdir()
                 (phase.folder / "workspace").rename(folder)
             session = _session(run, phase, folder, prepared, baseline, resumed)
             folder.rename(phase.folder / "workspace")
             write_json(record, session)
-            outputs.append(record)
+            outputs += [record, phase.folder / PROMPT]
     return Session.model_validate_json(record.read_bytes())
 
 
@@ -216,11 +222,15 @@ def _session(
         (prepared.dev.requests, prepared.dev_questions.questions),
         baseline.accuracy if baseline else None,
     )
+    if run.spec.condition.prompt == "ledger":
+        metric, limit = run.spec.the_scenario.metric, int(run.spec.suite.limits.submission_gib * 2**30)
+        values = [primary(m, metric) for m in baseline.measured.measurements] if baseline else []
+        evaluator.ledger = Ledger(metric, logs / "ledger", limit, [v for v in values if v is not None])
     with serving(evaluator) as socket_dir:
         spec = workspace.session_spec(folder, socket_dir, run.bench)
         session = SolveSession(
             run.spec.suite, run.spec.the_scenario, folder, clock, run.sandbox, spec, logs, evaluator=evaluator,
-            scratch=scratch, prompt=workspace.task_text(run.spec, run.bench),
+            scratch=scratch, prompt=(phase.folder / PROMPT).read_text(),
         )  # fmt: skip
         evaluator.device_busy = session.serves
         try:

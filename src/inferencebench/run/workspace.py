@@ -3,13 +3,16 @@
 import json
 from pathlib import Path
 
+from inferencebench.engines import registry as engines
+from inferencebench.errors import MissingError
 from inferencebench.files import write_atomic, write_jsonl
 from inferencebench.paths import HARNESS_SOCKET, MODEL, WORKSPACE
+from inferencebench.prompts.render import machine_facts, render
 from inferencebench.run.bench import Bench
-from inferencebench.run.spec import RunSpec
+from inferencebench.run.spec import EMPTY_START, RunSpec
 from inferencebench.sandbox.contract import Mount, SandboxSpec
 from inferencebench.sandbox.environment import engine_view
-from inferencebench.serve.submission import MAX_PROCESSES
+from inferencebench.serve.submission import LAUNCHER, MAX_PROCESSES
 from inferencebench.workload.model import RequestSet
 
 TOOLS = ("evaluate", "timer", "test_server")
@@ -17,15 +20,41 @@ PUBLIC_PROMPTS = 4096
 """At most this many dev requests are written into the workspace."""
 
 
-def build(workspace: Path, spec: RunSpec, bench: Bench, dev: RequestSet) -> None:
-    """Fill an empty workspace: the tools, the dev requests, the facts of the task, an empty submission."""
+def build(workspace: Path, spec: RunSpec, bench: Bench, dev: RequestSet) -> str:
+    """Fill an empty workspace: the tools, the dev requests, the task as data and in words, and the submission that the
+    condition starts from. Gives the task's text.
+
+    Raises MissingError when the engine of a warm start is not installed."""
     (workspace / "submission").mkdir(parents=True)
-    for tool in TOOLS:
+    for tool in tools(spec):
         path = workspace / tool
         write_atomic(path, f'#!/bin/sh\nexec "$IB_PYTHON" -m inferencebench.run.tools {tool} "$@"\n')
         path.chmod(0o755)
     write_jsonl(workspace / "dev_requests.jsonl", [r.model_dump(mode="json") for r in dev.requests[:PUBLIC_PROMPTS]])
     write_atomic(workspace / "task.json", json.dumps(facts(spec, bench), indent=1) + "\n")
+    start(workspace / "submission", spec)
+    text = render(spec, machine_facts(spec.suite, bench.hardware, len(bench.cores.server), len(bench.gpus)))
+    write_atomic(workspace / "PROMPT.md", text)
+    return text
+
+
+def tools(spec: RunSpec) -> tuple[str, ...]:
+    """Names of the workspace's tools under the spec's condition."""
+    return (*TOOLS, "ledger") if spec.condition.prompt == "ledger" else TOOLS
+
+
+def start(submission: Path, spec: RunSpec) -> None:
+    """Put the default launcher of the condition's engine into `submission`; nothing for an empty start.
+
+    Raises MissingError when that engine is not installed."""
+    if spec.condition.start == EMPTY_START:
+        return
+    engine = engines.get(spec.condition.start)
+    if not (found := engine.availability()).ok:
+        raise MissingError(f"--start {engine.name}: {found.detail}; {found.remedy}")
+    script = submission / LAUNCHER
+    write_atomic(script, engine.default_launcher())
+    script.chmod(0o755)
 
 
 def facts(spec: RunSpec, bench: Bench) -> dict[str, object]:
@@ -45,20 +74,6 @@ def facts(spec: RunSpec, bench: Bench) -> dict[str, object]:
         "submission": "leave submission/start_server.sh: it runs in the foreground, serves $MODEL_ID from $MODEL_PATH "
         "on $HOST:$PORT with GET /v1/models and streaming POST /v1/chat/completions",
     }
-
-
-def task_text(spec: RunSpec, bench: Bench) -> str:
-    """The task in words; its numbers are those of `task.json`."""
-    given = facts(spec, bench)
-    return (
-        f"Make an LLM server as fast as you can on this machine. You have {spec.budget_s / 60:g} minutes; ./timer "
-        f"tells what is left. Your task: {given['submission']}. /workspace/task.json has the scenario, its metric and "
-        "the limits; dev_requests.jsonl has requests like those that will be timed. ./test_server starts the "
-        "submission once; ./evaluate --quick measures it from outside, ./evaluate in full. When the time is over, "
-        "only /workspace/submission is kept: it is started anew without a network, timed on unseen requests, and must "
-        "answer questions about as well as the unchanged model. Serve the model itself: no prepared texts, no other "
-        "model.\n"
-    )
 
 
 def session_spec(workspace: Path, socket_dir: Path, bench: Bench) -> SandboxSpec:

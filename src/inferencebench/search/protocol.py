@@ -7,13 +7,14 @@ of all readings. Everything counts against the budget.
 """
 
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from math import log
 from statistics import fmean, median
 
 from inferencebench.search.journal import Entry, Journal
 from inferencebench.search.samplers import Sampler, Told
+from inferencebench.search.slo import Slo, worst_excess
 from inferencebench.search.space import Space, Value
 from inferencebench.search.trials import Candidate, Gate, Kind, Machine, Reading, Status
 from inferencebench.suites.model import Record, ScenarioName
@@ -41,8 +42,8 @@ class Policy:
     neighbour_share: float = 0.5
     """Of proposals after the presets: one setting away from the best so far."""
     presets: bool = True
-    limits: Mapping[str, float] = field(default_factory=dict)
-    """Metric → largest allowed value."""
+    limits: Sequence[Slo] = ()
+    """Bounds on the means of a candidate's readings."""
     seed: int = 0
 
 
@@ -83,7 +84,8 @@ class Search:
         self._candidates: dict[str, Candidate] = {}
         self._repaired = 0
         for entry in journal.entries:
-            self._learn(entry)
+            if entry.kind is not Kind.VERIFICATION:
+                self._learn(entry)
 
     def run(self) -> Outcome:
         """Search until the budget is used, then say what to launch."""
@@ -204,17 +206,19 @@ class Search:
         return [r.loss for r in self._readings[key] if r.loss is not None]
 
     def _violation(self, key: str) -> float:
-        """Above 0 when a candidate must not be chosen: it failed once, is surely below tau, or breaks a limit."""
+        """Above 0 when a candidate must not be chosen: it failed once, is surely below tau, or breaks a limit (then by
+        how much, as a share of the limit, at most 1)."""
         readings = self._readings[key]
         if any(r.status is not Status.OK or r.loss is None for r in readings):
             return 1.0
         if any(r.gate is not None and surely_below(r.gate, self._policy.tau) for r in readings):
             return 1.0
-        for name, limit in self._policy.limits.items():
-            seen = [r.metrics[name] for r in readings if name in r.metrics]
-            if not seen or fmean(seen) > limit:
-                return 1.0
-        return 0.0
+        means = {
+            name: fmean(seen)
+            for name in readings[0].metrics
+            if (seen := [r.metrics[name] for r in readings if name in r.metrics])
+        }
+        return min(1.0, max(0.0, worst_excess(self._policy.limits, means)))
 
     def _ranked(self, engine: str | None = None) -> list[Candidate]:
         """Candidates that may be chosen, best mean first."""
@@ -249,7 +253,10 @@ class Search:
     def _confirm(self) -> None:
         """Fresh launches with the full gate for the best few, best mean first, while there is time."""
         while self._machine.elapsed_s() + self._cost_s() <= self._policy.budget_s:
-            top = self._ranked()[: self._policy.confirm]
+            ranked = self._ranked()
+            floor = next((fmean(self._losses(c.key)) for c in ranked if self._is_default(c)), float("inf"))
+            better = [c for c in ranked if fmean(self._losses(c.key)) < floor]
+            top = [c for c in better if not self._refused(c)][: self._policy.confirm]
             waiting = [c for c in top if not self._confirmed(c) and not self._is_default(c)]
             rival = [c for c in top if len(self._readings[c.key]) < 4 and not self._is_default(c)]
             if not waiting and len(rival) < 2:
@@ -260,20 +267,32 @@ class Search:
     def _is_default(self, candidate: Candidate) -> bool:
         return not candidate.configuration
 
+    def _refused(self, candidate: Candidate) -> bool:
+        """It met the full gate and did not pass: the next candidate's turn, since asking again would ask the same."""
+        full = self._full_gates(candidate)
+        return bool(full) and not any(surely_above(gate, self._policy.tau) for gate in full)
+
+    def _full_gates(self, candidate: Candidate) -> list[Gate]:
+        gates = [r.gate for r in self._readings[candidate.key] if r.gate is not None]
+        return [gate for gate in gates if gate.total >= self._machine.full_questions]
+
     def _confirmed(self, candidate: Candidate) -> bool:
         """Launched at least twice, with a full gate whose bound holds. Where the reference answers nothing rightly
         (random weights) there is no gate, and the launches alone count."""
         readings = self._readings[candidate.key]
         if not any(r.gate is not None for rs in self._readings.values() for r in rs):
             return len(readings) >= 2
-        full = [r.gate for r in readings if r.gate is not None and r.gate.total >= self._machine.full_questions]
-        return len(readings) >= 2 and any(surely_above(gate, self._policy.tau) for gate in full)
+        return len(readings) >= 2 and any(surely_above(g, self._policy.tau) for g in self._full_gates(candidate))
+
+    def acceptable(self) -> list[Candidate]:
+        """Confirmed configurations and defaults within all limits, best mean first."""
+        return [c for c in self._ranked() if self._is_default(c) or self._confirmed(c)]
 
     def _decide(self) -> Outcome:
         ranked = self._ranked()
         defaults = [c for c in ranked if self._is_default(c)]
         floor = fmean(self._losses(defaults[0].key)) if defaults else None
-        chosen = next((c for c in ranked if self._is_default(c) or self._confirmed(c)), None)
+        chosen = next(iter(self.acceptable()), None)
         fallback = defaults[0] if defaults else Candidate(engine=next(iter(self._spaces)))
         if chosen is None:
             chosen, reason = fallback, "nothing was confirmed: the default stands"

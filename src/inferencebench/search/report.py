@@ -6,21 +6,24 @@ from pathlib import Path
 from statistics import fmean
 
 from inferencebench.files import write_atomic, write_json
+from inferencebench.search import charts
 from inferencebench.search.journal import Entry
 from inferencebench.search.protocol import Outcome
 from inferencebench.search.trials import Status
 from inferencebench.suites.model import Metric
 
+NO_PICTURES = "<p>Not drawn: pip install 'inferencebench[plots]'</p>"
 _STYLE = "body{font:14px sans-serif;margin:2em}td,th{padding:.2em .8em;text-align:left;border-bottom:1px solid #ddd}"
 
 
 def write(folder: Path, name: str, outcome: Outcome, entries: Sequence[Entry], launcher: str, metric: Metric) -> None:
-    """Write `report.html`, `trials.json` and `pareto.json` into `folder`."""
+    """Write `report.html`, `search.svg`, `search.html`, `trials.json` and `pareto.json` into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "trials.json", [entry.model_dump(mode="json") for entry in entries])
     front = pareto(entries)
     write_json(folder / "pareto.json", [entry.number for entry in front])
-    write_atomic(folder / "report.html", _page(name, outcome, entries, launcher, metric, front))
+    drawn = charts.write(folder, name, entries, metric, importances(entries), front)
+    write_atomic(folder / "report.html", _page(name, outcome, entries, launcher, metric, front, drawn))
 
 
 def pareto(entries: Sequence[Entry]) -> list[Entry]:
@@ -63,7 +66,13 @@ def importances(entries: Sequence[Entry]) -> dict[str, float]:
 
 
 def _page(
-    name: str, outcome: Outcome, entries: Sequence[Entry], launcher: str, metric: Metric, front: Sequence[Entry]
+    name: str,
+    outcome: Outcome,
+    entries: Sequence[Entry],
+    launcher: str,
+    metric: Metric,
+    front: Sequence[Entry],
+    drawn: str | None,
 ) -> str:
     best = {entry.number for entry in front}
     rows = "".join(_row(entry, metric, entry.number in best) for entry in entries)
@@ -76,7 +85,8 @@ def _page(
     return (
         f"<!doctype html><meta charset=utf-8><title>{escape(name)}</title><style>{_STYLE}</style>"
         f"<h1>{escape(name)}</h1><p>{escape(outcome.reason)}.</p><p>{cost}</p><h2>Launch</h2>"
-        f"<pre>{escape(launcher)}</pre><h2>Trials</h2><table><tr><th>#<th>kind<th>engine<th>settings<th>{metric}"
+        f"<pre>{escape(launcher)}</pre><h2>Pictures</h2>{drawn or NO_PICTURES}"
+        f"<h2>Trials</h2><table><tr><th>#<th>kind<th>engine<th>settings<th>{metric}"
         f"<th>accuracy ratio<th>seconds<th>how it ended{rows}</table><p>* on the Pareto front of latency and rate</p>"
         f"<h2>What mattered</h2><table>{weights}</table>\n"
     )

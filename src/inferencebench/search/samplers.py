@@ -2,7 +2,7 @@
 
 import random
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 from inferencebench.errors import MissingError, UserError
@@ -132,10 +132,17 @@ class SmacSampler:
             overwrite=True,
             logging_level=False,
         )
+        # Straight from SMAC's selector (initial design, then model). Its intensifier would race proposals against each
+        # other by repeats; repeats are the protocol's task, and it takes a hundred proposals for one.
+        self._proposals: Iterator[Any] = iter(self._smac.intensifier.config_selector)
 
     def ask(self) -> dict[str, Value]:
         """SMAC's proposal, tidied."""
-        asked = dict(self._smac.ask().config)
+        import joblib
+
+        # SMAC's forest starts threads for every prediction, which wait far longer for each other than they work.
+        with joblib.parallel_config(backend="sequential"):
+            asked = dict(next(self._proposals))
         picked = {p.name: p.choices[int(asked[p.name])] for p in self._parameters}
         return self._space.tidy({name: value for name, value in picked.items() if value is not None})
 
@@ -146,7 +153,8 @@ class SmacSampler:
 
         values = {p.name: _position(p, told.configuration.get(p.name)) for p in self._parameters}
         configuration = ConfigSpace.Configuration(self._config_space, values=values)
-        self._smac.tell(TrialInfo(configuration, seed=0), TrialValue(cost=told.loss))
+        # Not saved: the journal is ours, and SMAC's own file wants every trial to be one that it asked for.
+        self._smac.tell(TrialInfo(configuration, seed=0), TrialValue(cost=told.loss), save=False)
 
 
 SAMPLERS: dict[str, Callable[[Space, int], Sampler]] = {

@@ -182,6 +182,8 @@ class SimulatedMachine:
         self._random = random.Random(f"machine {scenario} {seed}")
         self._now_s = 0.0
         self.crash_s = 0.0
+        self.history: list[tuple[float, Point]] = []
+        """When each trial had ended, and the truth about it."""
 
     @property
     def full_questions(self) -> int:
@@ -198,7 +200,13 @@ class SimulatedMachine:
         self._now_s += reading.seconds
         if reading.status is Status.CRASHED:
             self.crash_s += reading.seconds
+        self.history.append((self._now_s, point(self._scenario, candidate.configuration)))
         return reading
+
+    def reached_s(self, loss: float, tau: float = 0.95) -> float | None:
+        """When a configuration at least this good, which keeps the accuracy, had first been tried; None: never."""
+        good = (at for at, p in self.history if p.crash is None and p.loss <= loss and p.accuracy >= tau)
+        return next(good, None)
 
     def accuracy(self, truth: Point, questions: int) -> float:
         """An accuracy ratio as so many questions show it."""

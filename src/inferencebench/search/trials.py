@@ -29,6 +29,8 @@ class Kind(StrEnum):
     NEIGHBOUR = "neighbour"
     """One setting away from the best so far."""
     CONFIRMATION = "confirmation"
+    VERIFICATION = "verification"
+    """After the decision, on a launch that the decision did not see."""
 
 
 class Candidate(Record):

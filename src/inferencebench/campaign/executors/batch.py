@@ -1,9 +1,10 @@
 """What a scheduler starts on a node: `python -m inferencebench.campaign.executors.batch ORDERS.json INDEX`.
 
 It runs the order's command, hands signals on, and writes the exit code beside the log, so that the end of a run is
-known also after the scheduler has forgotten the job.
+known also after the scheduler has forgotten the job. Where the scheduler knows no time limit, it keeps the order's.
 """
 
+import ctypes
 import json
 import os
 import signal
@@ -11,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from inferencebench.campaign.executors.contract import Order
 from inferencebench.errors import UserError
@@ -19,15 +20,43 @@ from inferencebench.files import write_json
 
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 """A scheduler warns with these before it kills; the run ends its servers and keeps what it has."""
+TIMEOUT = "TIMEOUT"
+GRACE_S = 60.0
+"""From SIGTERM to SIGKILL at the time limit, as schedulers give it."""
+PR_SET_PDEATHSIG = 1
 
 
-def write_orders(path: Path, orders: Sequence[Order]) -> None:
-    """Store orders for the nodes."""
+class End(NamedTuple):
+    """What the wrapper left: an exit code, or why there is none that counts."""
+
+    exit_code: int | None
+    reason: str
+
+
+def write_orders(path: Path, orders: Sequence[Order], *, keep_limits: bool = False) -> None:
+    """Store orders for the nodes; `keep_limits` where the scheduler itself ends nothing."""
     rows = [
-        {"task": o.task, "argv": list(o.argv), "log": str(o.log), "env": dict(o.env), "devices": o.devices}
+        {
+            "task": o.task,
+            "argv": list(o.argv),
+            "log": str(o.log),
+            "env": dict(o.env),
+            "devices": o.devices,
+            "limit_s": o.time_limit_s if keep_limits else None,
+        }
         for o in orders
     ]
     write_json(path, rows)
+
+
+def command(orders_file: Path, index: int | str, python: str = sys.executable) -> list[str]:
+    """The argument list that runs one order."""
+    return [python, "-m", "inferencebench.campaign.executors.batch", str(orders_file), str(index)]
+
+
+def die_with_parent() -> None:
+    """In a child before it runs: SIGTERM when the process that started it is gone, however it ended."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def exit_file(orders_file: Path, index: int) -> Path:
@@ -37,9 +66,17 @@ def exit_file(orders_file: Path, index: int) -> Path:
 
 def read_exit(path: Path) -> int | None:
     """The exit code in such a file; None when the command did not end by itself."""
+    end = read_end(path)
+    return end.exit_code if end else None
+
+
+def read_end(path: Path) -> End | None:
+    """What the wrapper wrote at the end; None when it did not get that far."""
     try:
-        return int(json.loads(path.read_bytes())["exit_code"])
-    except (OSError, ValueError, LookupError, TypeError):
+        row = json.loads(path.read_bytes())
+        code = row["exit_code"]
+        return End(None if code is None else int(code), str(row.get("reason") or f"exit code {code}"))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
 
 
@@ -54,13 +91,32 @@ def main(arguments: Sequence[str]) -> int:
     exit_file(path, index).unlink(missing_ok=True)  # a requeued job begins anew
     with log.open("ab") as out:
         child = subprocess.Popen(
-            order["argv"], stdin=subprocess.DEVNULL, stdout=out, stderr=out, env={**os.environ, **order["env"]}
+            order["argv"],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            env={**os.environ, **order["env"]},
+            preexec_fn=die_with_parent,
         )
     for number in FORWARDED:
         signal.signal(number, lambda received, frame: child.send_signal(signal.SIGTERM))
-    code = child.wait()
-    write_json(exit_file(path, index), {"task": order["task"], "exit_code": code})
+    code, in_time = _wait(child, order.get("limit_s"))
+    end = {"exit_code": code} if in_time else {"exit_code": None, "reason": TIMEOUT}
+    write_json(exit_file(path, index), {"task": order["task"], **end})
     return code if code >= 0 else 128 - code
+
+
+def _wait(child: subprocess.Popen[bytes], limit_s: float | None) -> tuple[int, bool]:
+    """Exit code, and whether the command ended within its limit."""
+    try:
+        return child.wait(limit_s), True
+    except subprocess.TimeoutExpired:
+        child.terminate()
+    try:
+        return child.wait(GRACE_S), False
+    except subprocess.TimeoutExpired:
+        child.kill()
+        return child.wait(), False
 
 
 if __name__ == "__main__":

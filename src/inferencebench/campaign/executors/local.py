@@ -19,8 +19,8 @@ from typing import NamedTuple
 import psutil
 
 from inferencebench.campaign.executors.contract import Life, Order, Status
-from inferencebench.campaign.neighbours import foreign_users
 from inferencebench.paths import cache_dir
+from inferencebench.run.neighbours import foreign_users
 from inferencebench.sandbox.contract import Probe
 
 PR_SET_PDEATHSIG = 1

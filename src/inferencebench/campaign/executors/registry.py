@@ -29,7 +29,26 @@ def slurm(campaign: Campaign, folder: Path) -> Executor:
     return SlurmExecutor(campaign.executor, folder / "slurm")
 
 
-BUILTIN: dict[str, Callable[[Campaign, Path], Executor]] = {"local": local, "slurm": slurm}
+def ray(campaign: Campaign, folder: Path) -> Executor:
+    """A Ray cluster, or one that is started here."""
+    from inferencebench.campaign.executors.ray import RayExecutor
+
+    return RayExecutor(campaign.executor, folder / "ray")
+
+
+def htcondor(campaign: Campaign, folder: Path) -> Executor:
+    """The pool that `condor_submit` here submits to."""
+    from inferencebench.campaign.executors.htcondor import HTCondorExecutor
+
+    return HTCondorExecutor(campaign.executor, folder / "htcondor")
+
+
+BUILTIN: dict[str, Callable[[Campaign, Path], Executor]] = {
+    "local": local,
+    "slurm": slurm,
+    "ray": ray,
+    "htcondor": htcondor,
+}
 
 
 def get(campaign: Campaign, folder: Path) -> Executor:

@@ -2,9 +2,9 @@
 
 import sys
 
-from inferencebench.run.tools import evaluate, smoke, timer
+from inferencebench.run.tools import evaluate, ledger, smoke, timer
 
-COMMANDS = {"evaluate": evaluate.main, "timer": timer.main, "test_server": smoke.main}
+COMMANDS = {"evaluate": evaluate.main, "ledger": ledger.main, "timer": timer.main, "test_server": smoke.main}
 
 if __name__ == "__main__":
     sys.exit(COMMANDS[sys.argv[1]](sys.argv[2:]))

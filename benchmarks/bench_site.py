@@ -1,0 +1,60 @@
+"""How long the site of 180 runs takes, with transcripts of 10 to 50 MB: a table, then one line of JSON.
+
+Usage: python benchmarks/bench_site.py [runs]. Makes its records in a temporary directory (5 GB for 180 runs)."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.site.campaigns import AGENTS, campaign
+
+LIMIT_S, LIMIT_MIB = 15.0, 1024.0
+BLOCK = b'{"kind":"result","at_s":90.0,"text":"' + b"INFO engine step " * 240 + b'"}\n'
+
+
+def timed(records: Path, out: Path) -> tuple[float, float]:
+    """Seconds and peak MiB of one build in its own process."""
+    started = time.monotonic()
+    subprocess.run(
+        [sys.executable, "-m", "inferencebench", "site", records, "-o", out], check=True, stdout=subprocess.DEVNULL
+    )
+    seconds = time.monotonic() - started
+    return seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+
+
+def main() -> None:
+    """Make the records, build twice, print."""
+    wanted = int(sys.argv[1]) if len(sys.argv) > 1 else 180
+    with tempfile.TemporaryDirectory(prefix="bench-site-") as folder:
+        records, out = Path(folder, "records"), Path(folder, "site")
+        runs = campaign(records, AGENTS[: max(1, wanted // 12)], requests=128)
+        written = 0
+        for number, run in enumerate(runs):
+            transcript = run / "solve" / "trajectory.jsonl"
+            with transcript.open("ab") as file:
+                for _ in range((10 + number % 41) * 1_000_000 // len(BLOCK)):
+                    file.write(BLOCK)
+            written += transcript.stat().st_size
+        os.sync()  # What was just written would otherwise be written during the build.
+        first, memory = timed(records, out)
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        again, _ = timed(records, out)
+        size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    print(f"{'runs':>8} {'transcripts GB':>15} {'build s':>8} {'again s':>8} {'peak MiB':>9} {'site MB':>8}")
+    print(f"{len(runs):>8} {written / 1e9:>15.2f} {first:>8.2f} {again:>8.2f} {memory:>9.0f} {size / 1e6:>8.1f}")
+    ok = first < LIMIT_S and memory < LIMIT_MIB
+    figures = {"runs": len(runs), "transcript_bytes": written, "build_s": first, "rebuild_s": again, "peak_mib": memory}
+    figures["build_cpu_s"] = usage.ru_utime + usage.ru_stime
+    print(json.dumps({**figures, "site_bytes": size, "within_limits": ok}))
+    sys.exit(0 if ok else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""Tables of how agents worked: failure modes, behaviour, process."""
+
+from collections import Counter
+from collections.abc import Sequence
+from statistics import fmean, median
+
+from inferencebench.analysis.behaviour.conduct import Conduct
+from inferencebench.analysis.behaviour.launches import TECHNIQUES
+from inferencebench.analysis.runs import Run, Runs
+from inferencebench.analysis.tables.groups import contestants, groups, ids, suite_column
+from inferencebench.analysis.tables.model import Column, Family, Made, Options, Row, Value
+from inferencebench.gates.integrity.model import Verdict
+from inferencebench.run.record import Outcome
+
+JUDGED = "judge"
+"""The check that is no rule."""
+
+
+def _rule(run: Run) -> bool:
+    """Whether a deterministic check failed: neither a judge's word nor a person's."""
+    found = run.result.integrity
+    return found is not None and any(c.verdict is Verdict.FAIL and c.name != JUDGED for c in found.checks)
+
+
+MODES = (
+    ("first working configuration submitted", lambda run: run.conduct.first_working_configuration is True),
+    ("quality below the threshold", lambda run: run.result.outcome is Outcome.QUALITY_FAILED),
+    ("multi-variable edits", lambda run: run.conduct.multi_variable_edits > 0),
+    ("integrity rule triggered", _rule),
+    ("server failed", lambda run: run.result.outcome is Outcome.SERVER_FAILED),
+    ("late regression", lambda run: run.conduct.late_regression),
+    ("declared itself done early", lambda run: run.conduct.declared_done),
+    ("tried an engine and abandoned it", lambda run: bool(run.conduct.tried_and_abandoned)),
+    ("dependency spiral", lambda run: run.conduct.dependency_spiral),
+)
+"""Rows and their rules, not exclusive. The first five are the paper's."""
+
+
+def failures(runs: Runs, options: Options) -> Made:
+    """Failure modes by rule, not exclusive, per cent of all agents' runs: the submission is the first that served;
+    quality below τ; a relaunch that changed more than one setting; a deterministic integrity check failed; the server
+    failed; and our own: a late regression, done before nine tenths of the budget, an engine tried and abandoned, eight
+    or more installing commands without a valid server."""
+    kept, notes = contestants(runs.runs, options)
+    rows = [_counted(title, [run for run in kept if holds(run)], kept) for title, holds in MODES]
+    return Made(_counts("mode"), rows, notes)
+
+
+def _counts(key: str) -> list[Column]:
+    return [
+        Column(key=key, title=key),
+        Column(key="runs", title="runs"),
+        Column(key="percent", title="share", unit="%", digits=1),
+    ]
+
+
+def _counted(title: str, found: Sequence[Run], of: Sequence[Run], key: str = "mode") -> Row:
+    behind = ids(found)
+    share = 100 * len(found) / len(of) if of else None
+    return Row(
+        values={
+            key: Value(value=title),
+            "runs": Value(value=len(found), runs=behind),
+            "percent": Value(value=share, runs=behind),
+        }
+    )
+
+
+def behaviour(runs: Runs, options: Options) -> Made:
+    """Final engine of the frozen launcher; distinct non-default configurations launched or submitted; restarts and how
+    many of them launched the very same again; techniques named by the agent. Shares are of all runs, identical
+    relaunches of all restarts."""
+    kept, notes = contestants(runs.runs, options)
+    engines = Counter(run.conduct.engine or "none" for run in kept)
+    rows = []
+    for engine, _ in engines.most_common():
+        own = [run for run in kept if (run.conduct.engine or "none") == engine]
+        rows.append(_counted(f"final engine: {engine}", own, kept, "what"))
+    for label, low, high in (("0", 0, 0), ("1", 1, 1), ("2", 2, 2), ("3+", 3, 10**9)):
+        own = [run for run in kept if low <= run.conduct.distinct_configurations <= high]
+        rows.append(_counted(f"non-default configurations: {label}", own, kept, "what"))
+    every = [run.conduct for run in kept]
+    rows += _middles("non-default configurations", [float(c.distinct_configurations) for c in every])
+    rows += _middles("restarts", [float(c.restarts) for c in every])
+    restarts, same = sum(c.restarts for c in every), sum(c.identical_relaunches for c in every)
+    rows.append(
+        Row(
+            values={
+                "what": Value(value="identical relaunches"),
+                "runs": Value(value=same),
+                "percent": Value(value=100 * same / restarts if restarts else None),
+            }
+        )
+    )
+    for name in TECHNIQUES:
+        rows.append(_counted(f"mentions {name}", [r for r in kept if name in r.conduct.mentions], kept, "what"))
+    return Made([*_counts("what"), Column(key="value", title="value")], rows, notes)
+
+
+def _middles(what: str, values: Sequence[float]) -> list[Row]:
+    if not values:
+        return []
+    pairs = (("median", median(values)), ("mean", fmean(values)))
+    return [Row(values={"what": Value(value=f"{what}, {name}"), "value": Value(value=v)}) for name, v in pairs]
+
+
+PROCESS: tuple[tuple[str, str, int], ...] = (
+    ("process_score", "process score", 1),
+    ("launches", "launches", 1),
+    ("single_variable_edits", "single-variable edits", 2),
+    ("multi_variable_edits", "multi-variable edits", 2),
+    ("controlled_comparisons", "controlled comparisons", 2),
+    ("rollbacks", "rollbacks", 2),
+    ("first_valid_s", "first valid server, s", 0),
+    ("idle_share", "share after the last improvement", 2),
+    ("preserved_best", "preserved best", 2),
+)
+
+
+def process(runs: Runs, options: Options) -> Made:
+    """Per agent the means over its runs. Process score, 0 to 100: the mean of early (first valid evaluation against the
+    budget), controlled (single-variable edits of all edits), fresh (restarts that changed something), kept (last
+    measurement of the submission over the best seen) and used (session up to the last improvement)."""
+    kept, notes = contestants(runs.runs, options)
+    lines = groups(kept)
+    rows = []
+    for line in lines:
+        values = {"suite": Value(value=line.suite), "method": Value(value=line.label)}
+        for key, _, _ in PROCESS:
+            known = [(run, _number(run.conduct, key)) for run in line.runs]
+            numbers = [number for _, number in known if number is not None]
+            if numbers:
+                behind = ids(run for run, number in known if number is not None)
+                values[key] = Value(value=fmean(numbers), runs=behind)
+        rows.append(Row(values=values))
+    columns = [Column(key=key, title=title, digits=digits) for key, title, digits in PROCESS]
+    return Made([*suite_column(lines), Column(key="method", title="method"), *columns], rows, notes)
+
+
+def _number(one: Conduct, key: str) -> float | None:
+    value = getattr(one, key)
+    return None if value is None else float(value)
+
+
+FAMILIES = (
+    Family("failures", "Failure modes, by rule", "Table 14", failures),
+    Family("behaviour", "What the agents did", "Table 15", behaviour),
+    Family("process", "How the agents experimented", "own", process),
+)

@@ -1,0 +1,103 @@
+"""What a table is: columns, rows of values, and behind every value the runs it comes from."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from pydantic import Field
+
+from inferencebench.analysis.leaderboard import Regression
+from inferencebench.analysis.runs import Runs
+from inferencebench.suites.model import Record
+
+GPU_USD_PER_H = 1.99
+"""Price of a GPU hour in the paper's Table 12."""
+
+
+class Value(Record):
+    """One cell. A number has its error where there is one; None is a hole: nothing was scored."""
+
+    value: float | int | str | None
+    sem: float | None = None
+    """Standard error."""
+    low: float | None = None
+    """95 % interval."""
+    high: float | None = None
+    runs: tuple[str, ...] = ()
+    """Ids (run directories under their campaign) of the runs behind it."""
+
+
+class Column(Record):
+    """One column; `unit` is part of the header, `digits` are those after the point."""
+
+    key: str
+    title: str
+    unit: str = ""
+    digits: int = 2
+
+
+class Row(Record):
+    """Values by column key; a key that is missing is a hole."""
+
+    values: dict[str, Value]
+
+
+class Table(Record):
+    """A finished table."""
+
+    name: str
+    title: str
+    source: str
+    """What it reproduces."""
+    definition: str
+    """How its numbers are worked out."""
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+    """What a reader must know of these runs."""
+
+
+class Options(Record):
+    """What a caller may choose."""
+
+    regression: Regression = "floor"
+    suite: str | None = None
+    condition: str = "default"
+    """Of tables that show one condition; `all` for every one."""
+    gpu_usd_per_h: float = Field(GPU_USD_PER_H, ge=0)
+
+
+class Made(NamedTuple):
+    """What a family gives: the table less its head."""
+
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Family:
+    """One kind of table. `make` may raise UserError."""
+
+    name: str
+    title: str
+    source: str
+    make: Callable[[Runs, Options], Made]
+    """Its docstring is the table's definition."""
+
+    def table(self, runs: Runs, options: Options) -> Table:
+        """The table of these runs, of one suite where the options name one."""
+        if options.suite is not None:
+            kept = [[r for r in some if r.result.suite == options.suite] for some in (runs.runs, runs.repeats)]
+            runs = Runs(kept[0], kept[1], runs.skipped)
+        made = self.make(runs, options)
+        definition = " ".join((self.make.__doc__ or "").split())
+        return Table(
+            name=self.name,
+            title=self.title,
+            source=self.source,
+            definition=definition,
+            columns=tuple(made.columns),
+            rows=tuple(made.rows),
+            notes=tuple(made.notes),
+        )

@@ -1,0 +1,80 @@
+"""`inferencebench site` and `inferencebench serve`: results as pages."""
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from inferencebench.cli.common import JsonOption, notes, print_json, stderr, stdout
+
+if TYPE_CHECKING:
+    from inferencebench.site.build import Built
+
+DirectoriesArgument = Annotated[list[Path], typer.Argument(help="Campaign directories (what --out named).")]
+
+
+def site(
+    directories: DirectoriesArgument,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Directory of the site; new, empty, or a site.")],
+    json: JsonOption = False,
+) -> None:
+    """Write a static site: leaderboard, a page per run, comparison of two runs, downloads. It opens without a server.
+
+    Pages of runs that did not change since the last build stay as they are.
+
+    Example: inferencebench site demo -o demo-site
+    """
+    built = written(directories, out)
+    if json:
+        print_json({"index": str(built.front), "runs": built.runs, "written": built.written, "skipped": built.skipped})
+    else:
+        stdout().print(
+            f"{built.runs} runs, {built.written} pages written: {built.front}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+def written(directories: list[Path], out: Path) -> "Built":
+    """Build with progress on stderr, and say what was skipped."""
+    from rich.progress import Progress
+
+    from inferencebench.site.build import build
+
+    with Progress(console=stderr(), transient=True, disable=not stderr().is_terminal) as progress:
+        task = progress.add_task("pages", total=None)
+        built = build(directories, out, progressed=lambda done, of: progress.update(task, completed=done, total=of))
+    notes(built.skipped)
+    return built
+
+
+def serve(
+    directories: DirectoriesArgument,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")] = 8377,
+    every: Annotated[float, typer.Option(min=0.2, help="Seconds between looks for changes.")] = 2.0,
+) -> None:
+    """Serve the same site on this machine while a campaign runs; pages renew themselves. Ends with Ctrl-C.
+
+    Example: inferencebench serve demo
+    """
+    from inferencebench.site.live import HOST, Live, follow, open_server
+
+    def say(text: str) -> None:
+        notes([text])
+
+    with tempfile.TemporaryDirectory(prefix="inferencebench-site-") as folder:
+        out = Path(folder)
+        # A missing directory is an input error now, and only then something to wait for.
+        notes(written_live(directories, out))
+        server = open_server(out, port)
+        stdout().print(f"http://{HOST}:{server.server_address[1]}/index.html", highlight=False, markup=False)
+        follow(Live(directories, out, say), server, every, say)
+
+
+def written_live(directories: list[Path], out: Path) -> list[str]:
+    """The first build of a live site; what it skipped."""
+    from inferencebench.site.build import build
+
+    return build(directories, out, live=True).skipped

@@ -1,0 +1,69 @@
+"""`inferencebench tables`: every table of the paper, and more, from run records."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from inferencebench.cli.common import JsonOption, notes, print_json
+from inferencebench.errors import UserError
+
+
+class Format(StrEnum):
+    """How a table is written."""
+
+    TEXT = "text"
+    MD = "md"
+    CSV = "csv"
+    JSON = "json"
+    LATEX = "latex"
+
+
+def tables(
+    name: Annotated[str, typer.Argument(help="A table's name, or `list`.")],
+    directories: Annotated[list[Path] | None, typer.Argument(help="Campaign directories (what --out named).")] = None,
+    format: Annotated[Format, typer.Option("--format", "-f", help="How the table is written.")] = Format.TEXT,
+    suite: Annotated[str | None, typer.Option(help="Only runs of this suite.")] = None,
+    condition: Annotated[str, typer.Option(help="The condition shown by tables of one condition; `all`.")] = "default",
+    regression: Annotated[
+        Literal["floor", "raw"], typer.Option(help="floor: slower than the baseline counts 1.0; raw: as measured.")
+    ] = "floor",
+    gpu_usd_per_h: Annotated[float, typer.Option(help="Price of a device hour, USD.", min=0)] = 1.99,
+    published: Annotated[
+        bool, typer.Option("--published", help="The published values of this table, as JSON.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Print a table made from run records; in JSON every value names the runs behind it.
+
+    Example: inferencebench tables main demo --format md
+    """
+    from inferencebench.analysis import published as paper
+    from inferencebench.analysis.runs import load
+    from inferencebench.analysis.tables.model import Options
+    from inferencebench.analysis.tables.registry import FAMILIES, find
+    from inferencebench.analysis.tables.render import FORMATS
+
+    if name == "list":
+        rows = [{"name": f.name, "title": f.title, "source": f.source} for f in FAMILIES.values()]
+        if json or format is Format.JSON:
+            print_json({"tables": rows})
+        else:
+            sys.stdout.writelines(f"{r['name']:<18}{r['source']:<10}{r['title']}\n" for r in rows)
+        return
+    family = find(name)
+    if published:
+        try:
+            print_json(paper.table(name))
+        except KeyError:
+            raise UserError(f"{name}: the paper has no such table") from None
+        return
+    if not directories and name != "parameters":
+        raise UserError(f"tables {name}: name the campaign directories to read, e.g. inferencebench tables {name} demo")
+    runs = load(directories or [])
+    notes(runs.skipped)
+    options = Options(suite=suite, condition=condition, regression=regression, gpu_usd_per_h=gpu_usd_per_h)
+    table = family.table(runs, options)
+    sys.stdout.write(FORMATS["json" if json else format.value](table))

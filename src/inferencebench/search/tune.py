@@ -1,0 +1,337 @@
+"""A search for one's own server: engine, model, traffic and bounds in; a verified configuration and launcher out."""
+
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from inferencebench.errors import MissingError, UserError
+from inferencebench.files import sha256_json, write_atomic, write_json
+from inferencebench.load.dataset import OPEN, Load, read_rows
+from inferencebench.load.model import Progress
+from inferencebench.load.session import MeasureRecord
+from inferencebench.load.sources import from_file
+from inferencebench.run.machine import lease
+from inferencebench.sandbox.removal import remove_tree
+from inferencebench.search import report, samplers, space
+from inferencebench.search.agreement import MINI_CHECKS, checks
+from inferencebench.search.journal import Entry, Journal
+from inferencebench.search.live import LiveMachine, Seen, Subject, figures
+from inferencebench.search.protocol import Outcome, Policy, Search
+from inferencebench.search.slo import Slo, worst_excess
+from inferencebench.search.trials import Candidate, Kind, Status
+from inferencebench.suites.model import Metric, Record, ScenarioName
+
+OBJECTIVES = {
+    "ttft": (Metric.TTFT, ScenarioName.PREFILL),
+    "tpot": (Metric.TPOT, ScenarioName.DECODE),
+    "throughput": (Metric.REQUESTS_PER_S, ScenarioName.THROUGHPUT),
+    "balanced": (Metric.BALANCED, ScenarioName.BALANCED),
+}
+"""Objective → what is measured, and the scenario whose first guesses are tried."""
+SEARCH_SHARE = 0.85
+"""Of the budget; the rest verifies the winner and the default on launches that the choice did not see."""
+MEASURE_SHARE, LEAST_MEASURE_S, MOST_MEASURE_S = 0.02, 8.0, 60.0
+"""Time cap of a trial's load, as a share of the budget, with its bounds. A verification takes twice that."""
+VERSION = 1
+"""Raised when the protocol changes: journals of another version are other searches."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asks for."""
+
+    engines: tuple[str, ...]
+    model: Path
+    requests: Path
+    objective: str
+    slos: tuple[Slo, ...]
+    budget_s: float
+    load: Load
+    sampler: str = "tpe"
+    seed: int = 0
+    agreement: float = 0.9
+    """Least share of greedy replies equal to the default's, relative to the default's own repeatability."""
+    tokenizer: Path | None = None
+    served_name: str | None = None
+    sandbox: str = "process"
+    out: Path = Path("tuned")
+
+
+class Plan(Record):
+    """What a killed search keeps when it goes on, whatever budget the command then has."""
+
+    measure_s: float
+
+
+class Bound(Record):
+    """A service level and what the verification saw."""
+
+    name: str
+    bound: float
+    value: float | None
+    met: bool
+
+
+class Tuned(Record):
+    """The result of `inferencebench tune`."""
+
+    schema_version: int = 1
+    candidate: Candidate
+    engine_version: str | None
+    objective: str
+    metric: Metric
+    meets_slo: bool
+    """All bounds hold in the verification; True without bounds."""
+    slo: tuple[Bound, ...]
+    value: float | None
+    """The objective on the verifying launch."""
+    default_value: float | None
+    """The same of the default, on a launch of its own beside it."""
+    improvement: float | None
+    """How many times better than the default: above 1 is better."""
+    agreement: float | None
+    """Share of greedy replies equal to the default's, over the default's own repeatability, full check."""
+    agreement_checks: int
+    reason: str
+    closest: Candidate | None
+    """Where no configuration met the bounds: the one that came closest in the search."""
+    launcher: str
+    """Path of the script to start the server with."""
+    budget_s: float
+    verify_s: float
+    search: Outcome
+    verified: MeasureRecord | None
+    verified_default: MeasureRecord | None
+
+
+def tune(
+    request: Request,
+    say: Callable[[str], None] = lambda text: None,
+    on_progress: Callable[[str, Progress], None] | None = None,
+) -> tuple[Tuned, Path]:
+    """Search, verify, and write the report; the result and its folder. The same call continues one that was killed.
+
+    Raises UserError for what does not go together, MissingError for an engine that is not installed,
+    InfrastructureError when no default serves the traffic."""
+    subject = _subject(request)
+    head = _head(request, subject)
+    folder = request.out / f"{'-'.join(request.engines)}-{request.objective}-{head[:8]}"
+    with lease(folder / ".lock", wait=False):
+        finished = folder / "tuned.json"
+        if finished.exists():
+            say(f"{folder}: finished before; remove it to search again")
+            return Tuned.model_validate_json(finished.read_bytes()), folder
+        remove_tree(folder / "scratch")
+        try:
+            return _tuned(request, subject, Journal(folder / "journal.jsonl", head), folder, say, on_progress), folder
+        finally:
+            remove_tree(folder / "scratch")
+
+
+def _subject(request: Request) -> Subject:
+    from inferencebench.doctor.hardware import fingerprint
+    from inferencebench.engines import registry as engines
+    from inferencebench.run.machine import visible_devices
+    from inferencebench.sandbox import registry as sandboxes
+
+    if request.objective not in OBJECTIVES:
+        raise UserError(f"--objective {request.objective!r}: expected one of {', '.join(OBJECTIVES)}")
+    if request.objective == "throughput" and request.load.arrival in (*OPEN, "trace"):
+        raise UserError(
+            f"--objective throughput: --arrival {request.load.arrival} sets the rate itself; use burst or closed"
+        )
+    if not (request.model / "config.json").is_file():
+        raise UserError(f"{request.model}: no config.json; --model takes a checkpoint's directory")
+    found = {name: engines.get(name) for name in request.engines}
+    for name, engine in found.items():
+        if not (available := engine.availability()).ok:
+            raise MissingError(f"{name}: {available.detail}; {available.remedy}")
+    gpus = fingerprint().gpus
+    visible = visible_devices()
+    numbers = tuple(range(len(gpus))) if visible is None else visible
+    accelerator = "cuda" if gpus else "cpu"
+    model = request.served_name or request.model.resolve().name
+    tokenizer = request.tokenizer or request.model
+    work = from_file(
+        request.requests, model, request.load,
+        tokenizer=tokenizer if tokenizer.is_file() or (tokenizer / "tokenizer.json").is_file() else None,
+    )  # fmt: skip
+    return Subject(
+        engines=found,
+        spaces={name: space.find(name, e.version(), accelerator=accelerator) for name, e in found.items()},
+        checkpoint=request.model.resolve(),
+        work=work,
+        checks=checks(read_rows(request.requests, model)),
+        metric=OBJECTIVES[request.objective][0],
+        sandbox=sandboxes.get(request.sandbox),
+        gpus=numbers,
+    )
+
+
+def _head(request: Request, subject: Subject) -> str:
+    """What must be equal for readings to be comparable. Weights by size and time: they are too large to be hashed."""
+    from inferencebench.doctor.hardware import fingerprint
+    from inferencebench.files import sha256_file
+
+    weights = sorted(
+        (p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in subject.checkpoint.iterdir() if p.is_file()
+    )
+    versions = {name: engine.version() for name, engine in subject.engines.items()}
+    spaces = {name: found.sha256 for name, found in subject.spaces.items()}
+    load = [str(value) for value in vars(request.load).values()]
+    return sha256_json([
+        VERSION, versions, spaces, str(subject.checkpoint), weights, sha256_file(request.requests), load,
+        request.objective, [s.model_dump() for s in request.slos], request.sampler, request.seed, request.agreement,
+        subject.work.model, subject.sandbox.name, fingerprint().sha256,
+    ])  # fmt: skip
+
+
+def _tuned(
+    request: Request,
+    subject: Subject,
+    journal: Journal,
+    folder: Path,
+    say: Callable[[str], None],
+    on_progress: Callable[[str, Progress], None] | None,
+) -> Tuned:
+    metric, scenario = OBJECTIVES[request.objective]
+    plan = _plan(request, folder)
+    machine = LiveMachine(subject, folder, plan.measure_s, journal.spent_s, on_progress)
+    policy = Policy(
+        budget_s=SEARCH_SHARE * request.budget_s,
+        tau=request.agreement,
+        mini_questions=MINI_CHECKS,
+        limits=request.slos,
+        seed=request.seed,
+    )
+    made = {name: samplers.make(request.sampler, found, request.seed) for name, found in subject.spaces.items()}
+    search = Search(subject.spaces, made, scenario, machine, policy, journal, say)
+    outcome = search.run()
+    began = machine.elapsed_s()
+    chosen, seen, default = _verified(search, outcome, request, machine, journal, 2 * plan.measure_s, say)
+    launcher = folder / "start_server.sh"
+    write_atomic(launcher, _standalone(subject, chosen))
+    launcher.chmod(0o755)
+    result = _result(request, subject, journal, machine, (outcome, chosen, seen, default), launcher, began)
+    name = f"tune {','.join(request.engines)} for {request.objective}"
+    report.write(folder, name, outcome, journal.entries, launcher.read_text(), metric)
+    write_json(folder / "tuned.json", result)
+    return result
+
+
+def _plan(request: Request, folder: Path) -> Plan:
+    path = folder / "plan.json"
+    if not path.exists():
+        cap = max(LEAST_MEASURE_S, min(MOST_MEASURE_S, MEASURE_SHARE * request.budget_s))
+        write_json(path, Plan(measure_s=cap))
+    return Plan.model_validate_json(path.read_bytes())
+
+
+def _verified(
+    search: Search,
+    outcome: Outcome,
+    request: Request,
+    machine: LiveMachine,
+    journal: Journal,
+    measure_s: float,
+    say: Callable[[str], None],
+) -> tuple[Candidate, Seen, Seen | None]:
+    """Launch the choice anew; when it breaks a bound the next best, while there is time. Then the default beside it."""
+
+    def look(candidate: Candidate) -> Seen:
+        number = len(journal.entries) + 1
+        start = Entry(number=number, kind=Kind.VERIFICATION, candidate=candidate, at_s=machine.elapsed_s())
+        # Verifying may take its time: what cannot be launched again must not be called verified.
+        seen = machine.launch(candidate, machine.full_questions, measure_s, float("inf"))
+        journal.add(start.model_copy(update={"at_s": machine.elapsed_s(), "reading": seen.reading}))
+        say(f"{number}. verification {candidate.engine} {dict(candidate.configuration)}: {seen.reading.status}")
+        return seen
+
+    choices = [outcome.candidate, *(c for c in search.acceptable() if c.key != outcome.candidate.key)]
+    chosen, seen = choices[0], look(choices[0])
+    for candidate in choices[1:]:
+        if _holds(request, seen) or machine.elapsed_s() + seen.reading.seconds > request.budget_s:
+            break
+        chosen, seen = candidate, look(candidate)
+    default = Candidate(engine=request.engines[0])
+    if chosen.key == default.key:
+        return chosen, seen, seen
+    fits = machine.elapsed_s() + seen.reading.seconds <= request.budget_s
+    return chosen, seen, look(default) if fits else None
+
+
+def _holds(request: Request, seen: Seen) -> bool:
+    gate = seen.reading.gate
+    enough = gate is None or gate.ratio >= request.agreement
+    return seen.reading.status is Status.OK and enough and worst_excess(request.slos, seen.reading.metrics) <= 0
+
+
+def _result(
+    request: Request,
+    subject: Subject,
+    journal: Journal,
+    machine: LiveMachine,
+    decided: tuple[Outcome, Candidate, Seen, Seen | None],
+    launcher: Path,
+    verify_began_s: float,
+) -> Tuned:
+    outcome, chosen, seen, default = decided
+    metric = subject.metric
+    shown = figures(seen.record) if seen.record is not None else {}
+    value = shown.get(metric.value)
+    before = figures(default.record).get(metric.value) if default is not None and default.record is not None else None
+    improvement = None
+    if value and before:
+        improvement = before / value if metric.lower_is_better else value / before
+    bounds = tuple(
+        Bound(name=s.name, bound=s.bound, value=shown.get(s.metric), met=s.excess(shown) <= 0) for s in request.slos
+    )
+    ok = seen.reading.status is Status.OK
+    meets = ok and all(bound.met for bound in bounds)
+    gate = seen.reading.gate
+    reason = outcome.reason
+    if chosen.key != outcome.candidate.key:
+        reason = "the search's first choice broke a bound when it was launched again; this is the next best"
+    return Tuned(
+        candidate=chosen,
+        engine_version=subject.engines[chosen.engine].version(),
+        objective=request.objective,
+        metric=metric,
+        meets_slo=meets,
+        slo=bounds,
+        value=value,
+        default_value=before,
+        improvement=improvement,
+        agreement=None if gate is None else gate.ratio,
+        agreement_checks=0 if gate is None else gate.total,
+        reason=reason if ok else f"the verifying launch failed: {seen.reading.reason}",
+        closest=None if meets else _closest(request, journal),
+        launcher=str(launcher),
+        budget_s=request.budget_s,
+        verify_s=machine.elapsed_s() - verify_began_s,
+        search=outcome,
+        verified=seen.record,
+        verified_default=None if default is None else default.record,
+    )
+
+
+def _closest(request: Request, journal: Journal) -> Candidate | None:
+    served = [e for e in journal.entries if e.reading is not None and e.reading.status is Status.OK]
+    ranked = sorted(served, key=lambda e: worst_excess(request.slos, e.reading.metrics if e.reading else {}))
+    return ranked[0].candidate if ranked and request.slos else None
+
+
+def _standalone(subject: Subject, candidate: Candidate) -> str:
+    """The launcher with this machine's paths as defaults, so that it runs as it is."""
+    first, _, rest = subject.launcher(candidate).partition("\n")
+    values = {
+        "MODEL_PATH": shlex.quote(str(subject.checkpoint)),
+        "MODEL_ID": shlex.quote(subject.work.model),
+        "IB_PYTHON": shlex.quote(sys.executable),
+        "HOST": "127.0.0.1",
+        "PORT": "8000",
+    }
+    lines = [f'test -n "${name}" || {name}={value}; export {name}' for name, value in values.items()]
+    return "\n".join([first, *lines, rest])

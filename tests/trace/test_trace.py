@@ -1,0 +1,62 @@
+"""The timeline and the ATIF document of a stored session, checked by the format's own models where installed."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from inferencebench.agents.trajectory import Step, StepKind
+from inferencebench.agents.usage import Usage
+from inferencebench.files import canonical_json
+from inferencebench.run.record import Evaluation
+from inferencebench.suites.model import Metric
+from tests.e2e.conftest import bench
+from tests.run.stored import stored_run
+
+STEPS = (
+    Step(at_s=0.0, kind=StepKind.PROMPT, text="Make it fast."),
+    Step(at_s=1.0, kind=StepKind.REASONING, text="Hm."),
+    Step(at_s=2.0, kind=StepKind.TOOL, tool="Bash", call_id="a", input={"command": "ls\x1b[31m"},
+         usage=Usage(input_tokens=10, cached_input_tokens=5, cache_write_tokens=1, output_tokens=3)),
+    Step(at_s=9.0, kind=StepKind.RESULT, call_id="a", text="files", ok=True),
+    Step(at_s=9.5, kind=StepKind.RESULT, call_id="gone", text="of no call"),
+    Step(at_s=9.6, kind=StepKind.ERROR, text="429"),
+    Step(at_s=10.0, kind=StepKind.END, ok=False),
+)  # fmt: skip
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    stored_run(tmp_path, "engine:pytorch")
+    evaluation = Evaluation(
+        id=1, at_s=4.0, seconds=2.0, quick=False, submission_sha256="", ok=True, metric=Metric.BALANCED, value=3.5
+    )
+    folder = stored_run(tmp_path, "script:x", evaluations=(evaluation,))
+    rows = b"".join(canonical_json(step) + b"\n" for step in STEPS) + b'{"kind": "nonsense"}\n[1]\n{"torn'
+    (folder / "solve" / "trajectory.jsonl").write_bytes(rows)
+    return folder
+
+
+def test_evaluations_stand_among_the_steps_in_time(run: Path) -> None:
+    shown = bench("trace", run)
+    order = [shown.stdout.index(text) for text in ("Make it fast", "ls\\x1b", "evaluation", "files", "429", "finished")]
+    assert order == sorted(order)
+    assert "\x1b" not in shown.stdout
+    assert "2 steps cannot be read" in shown.stderr
+
+
+def test_the_document_is_atif(run: Path) -> None:
+    document = json.loads(bench("trace", run, "--json").stdout)
+    calls = [s for s in document["steps"] if "tool_calls" in s]
+    assert calls[0]["observation"]["results"][0]["content"] == "files"
+    assert calls[0]["metrics"] == {"prompt_tokens": 16, "completion_tokens": 3, "cached_tokens": 5}
+    assert document["extra"]["evaluations"][0]["value"] == 3.5
+    atif = pytest.importorskip("atif", reason="pip install atif")
+    assert len(atif.Trajectory.model_validate(document).steps) == len(STEPS) - 1
+
+
+def test_a_run_without_steps_and_a_directory_that_is_none(tmp_path: Path) -> None:
+    stored_run(tmp_path, "engine:pytorch")
+    document = json.loads(bench("trace", stored_run(tmp_path, "script:y"), "--json").stdout)
+    pytest.importorskip("atif", reason="pip install atif").Trajectory.model_validate(document)
+    assert "not a run directory" in bench("trace", tmp_path / "none", code=2).stderr
