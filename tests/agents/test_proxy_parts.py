@@ -41,21 +41,24 @@ def test_no_reply_breaks_the_meter(provider: Provider, document: object) -> None
         meter.end()
 
 
+OPENAI_USAGE = {
+    "input_tokens": 120,
+    "input_tokens_details": {"cached_tokens": 20},
+    "output_tokens": 10,
+    "output_tokens_details": {"reasoning_tokens": 3},
+}
+GEMINI_EARLY = {"promptTokenCount": 120, "candidatesTokenCount": 4}
+GEMINI_USAGE = {**GEMINI_EARLY, "cachedContentTokenCount": 20, "candidatesTokenCount": 7, "thoughtsTokenCount": 3}
+EXPECTED = Usage(input_tokens=100, cached_input_tokens=20, output_tokens=10, reasoning_tokens=3)
+
+
 @pytest.mark.parametrize(
     ("provider", "events", "usage"),
     [
-        (
-            OPENAI,
-            [{"type": "response.completed", "response": {"usage": {"input_tokens": 120, "input_tokens_details": {"cached_tokens": 20}, "output_tokens": 10, "output_tokens_details": {"reasoning_tokens": 3}}}}],
-            Usage(input_tokens=100, cached_input_tokens=20, output_tokens=10, reasoning_tokens=3),
-        ),
-        (
-            GEMINI,
-            [{"usageMetadata": {"promptTokenCount": 120, "candidatesTokenCount": 4}}, {"usageMetadata": {"promptTokenCount": 120, "cachedContentTokenCount": 20, "candidatesTokenCount": 7, "thoughtsTokenCount": 3}}],
-            Usage(input_tokens=120, cached_input_tokens=20, output_tokens=10, reasoning_tokens=3),
-        ),
+        (OPENAI, [{"type": "response.completed", "response": {"usage": OPENAI_USAGE}}], EXPECTED),
+        (GEMINI, [{"usageMetadata": GEMINI_EARLY}, {"usageMetadata": GEMINI_USAGE}], EXPECTED),
     ],
-)  # fmt: skip
+)
 def test_usage_of_streams(provider: Provider, events: list[dict[str, object]], usage: Usage) -> None:
     meter = ReplyMeter(provider, True)
     data = b"".join(b"data: " + json.dumps(event).encode() + b"\r\n\r\n" for event in events)

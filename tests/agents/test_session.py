@@ -249,12 +249,13 @@ def test_a_bad_name_is_told(rest: str) -> None:
         options("fake", rest)
 
 
-@script(
-    Shell(
-        'for p in /v1/files /admin "/v1/messages/batches"; do "$IB_PYTHON" -I -S -c "import urllib.request as u; u.urlopen(u.Request(\'$BASE_URL$p\', b\'x\'))"; done; cat /proc/*/environ > submission/env'
-    ),
-    Say("x"),
+POST = "import sys, urllib.request as u; u.urlopen(u.Request(sys.argv[1], b'x'))"
+TRY_OTHER_CALLS = "\n".join(
+    f'"$IB_PYTHON" -I -S -c "{POST}" "$BASE_URL{path}"' for path in ("/v1/files", "/admin", "/v1/messages/batches")
 )
+
+
+@script(Shell(f"{TRY_OTHER_CALLS}\ncat /proc/*/environ > submission/env"), Say("x"))
 def test_only_calls_of_the_model_pass_and_the_key_is_nowhere(desk: Desk, model: Any) -> None:
     desk.solve(5)
     refused = [call for call in desk.rows("session/requests.jsonl") if call["refused"]]
