@@ -5,7 +5,7 @@ OUT ?= demo
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: test-agents bench-load bench-search bench-site demo doctor help install install-dev lint schema test test-cluster test-redteam test-search test-site test-vllm
+.PHONY: bench-load bench-search bench-site demo doctor help install install-dev lint schema test test-agents test-cluster test-redteam test-search test-site test-vllm
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import psutil
 import pytest
 
 from inferencebench.agents import install
@@ -15,7 +16,7 @@ from inferencebench.run.clock import Clock
 from inferencebench.sandbox import registry
 from inferencebench.sandbox.contract import Mount, SandboxSpec
 from inferencebench.suites.load import load
-from tests.agents.llm_server import KEY, Action, Fail, Say, Shell, scripted
+from tests.agents.llm_server import KEY, Action, Cut, Fail, Say, Shell, scripted
 
 TINY = Path(__file__).parents[1] / "e2e" / "tiny.toml"
 NAMES = ("claude-code", "codex", "opencode", "gemini-cli")
@@ -80,3 +81,29 @@ def test_a_refused_key_is_not_the_agents_failure(name: str, tmp_path: Path, monk
         set_up(monkeypatch, name, model.url)
         with pytest.raises(MissingError, match=r"answered no call.*401"):
             CliAgent(adapters()[name], MODELS.get(name, "m-1"), Policy(last_resume_s=5)).solve(session(tmp_path, 25))
+
+
+def test_a_hanging_tool_and_a_daemon_end_with_the_clock(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marker = f"{47130 + NAMES.index(name)}"  # other tests' processes are not ours to count
+    script: list[Action] = [Shell(f"(setsid sleep {marker} & disown); trap '' TERM; sleep {marker}")]
+    with scripted(script) as model:
+        set_up(monkeypatch, name, model.url)
+        the = session(tmp_path, 20)
+        ended = CliAgent(adapters()[name], MODELS.get(name, "m-1")).solve(the)
+    assert (ended.how, ended.survivors) == ("deadline", ())
+    assert the.clock.elapsed_s < 21
+    assert (tmp_path / "logs/session/requests.jsonl").exists()
+    assert not [p for p in psutil.process_iter(["cmdline"]) if marker in (p.info["cmdline"] or [])]
+
+
+def test_a_cut_stream_is_survived(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script: list[Action] = [Cut(), Shell("echo here > submission/a"), Say("Done.")]
+    with scripted(script) as model:
+        set_up(monkeypatch, name, model.url)
+        ended = CliAgent(adapters()[name], MODELS.get(name, "m-1"), Policy(last_resume_s=20)).solve(
+            session(tmp_path, 45)
+        )
+    assert ended.how == "finished"
+    assert (tmp_path / "workspace/submission/a").read_text() == "here\n"

@@ -101,7 +101,7 @@ class ReplyMeter:
             return
         if found is not None:
             # Later events repeat or complete the counts of earlier ones; none is a difference.
-            before = self.usage or Usage()
+            before = self.usage if self.usage and self._provider.counts_in_parts else Usage()
             self.usage = Usage(**{n: max(getattr(before, n), getattr(found, n)) for n in Usage.model_fields})
 
 

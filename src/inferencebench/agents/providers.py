@@ -78,6 +78,8 @@ class Provider(NamedTuple):
     """Those of the allowed that cost tokens."""
     key_header: str
     key_prefix: str = ""
+    counts_in_parts: bool = False
+    """Whether a stream tells input and output in events of their own; else each event with counts replaces the last."""
     token_env: str | None = None
     """Environment variable of a subscription's token."""
     auth_file_env: str | None = None
@@ -197,6 +199,7 @@ ANTHROPIC = Provider(
     allowed=re.compile(r"POST /v1/messages(/count_tokens)?|GET /v1/models(/[\w.:-]+)?"),
     generates=re.compile(r"POST /v1/messages"),
     key_header="x-api-key",
+    counts_in_parts=True,
     token_env="CLAUDE_CODE_OAUTH_TOKEN",
 )
 OPENAI = Provider(

@@ -165,7 +165,8 @@ class _Run:
     def run(self) -> Ended:
         while self.state.ended is None:
             self._once()
-        write_json(self.folder / "usage.json", {"models": [row.model_dump() for row in self.meter.by_model()]})
+        rows = [row.model_dump() for row in self.meter.by_model()]
+        write_json(self.folder / "usage.json", {"credential": self.credential.kind.value, "models": rows})
         if not any(call.succeeded for call in self.meter.calls()):
             calls = [call for call in self.meter.calls() if call.generates and call.refused is None]
             told = f"{len(calls)} calls, the last gave {calls[-1].status or calls[-1].error}" if calls else "no call"
