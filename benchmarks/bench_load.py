@@ -20,14 +20,26 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiperf_peer
+import protocol_peer
 
 from inferencebench.load.calibrate import CHUNKS_PER_S, STREAMS, TTFT_S, Observed, burst_plan, compare, trial
 from inferencebench.load.mock import MockConfig, MockServer, request_number
-from inferencebench.load.model import LoadPlan
+from inferencebench.load.model import LoadPlan, Recorder
 from inferencebench.load.wire import tcp_target
 
 SERVER_CPU, CLIENT_CPU = 0, 1
-MODULES = {"inferencebench": "inferencebench", "httpx": "httpx", "aiohttp": "aiohttp", "openai": "openai"}
+MODULES = {
+    "inferencebench": "inferencebench",
+    "portable": "inferencebench",
+    "protocol": "uvloop",
+    "httpx": "httpx",
+    "aiohttp": "aiohttp",
+    "openai": "openai",
+}
+"""Clients, and the module that each needs. portable: our fallback, the same loop over select.poll with user-space
+stamps. protocol: asyncio.Protocol on uvloop with our recorder and parser."""
+
+OWN: dict[str, Recorder] = {"inferencebench": "auto", "portable": "portable", "protocol": "auto"}
 Seen = dict[int, Observed]
 
 
@@ -112,9 +124,10 @@ PEERS: dict[str, Callable[[str, bytes], Awaitable[list[Stream]]]] = {
 def child(name: str, port: int, plan: LoadPlan) -> None:
     """Run one client in this process and print what it saw as JSON."""
     os.sched_setaffinity(0, {CLIENT_CPU})
-    if name == "inferencebench":
+    if name in OWN:
+        target = tcp_target("127.0.0.1", port)
         before = time.process_time()
-        seen = trial(tcp_target("127.0.0.1", port), plan).observed
+        seen = protocol_peer.run(target, plan) if name == "protocol" else trial(target, plan).observed
         cpu_s = time.process_time() - before
     else:
         importlib.import_module(MODULES[name])
@@ -181,7 +194,8 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        child(options.child, options.port, burst_plan(STREAMS, options.tokens, CLIENT_CPU))
+        recorder = OWN.get(options.child, "auto")
+        child(options.child, options.port, burst_plan(STREAMS, options.tokens, CLIENT_CPU, recorder))
         return
     rows: dict[str, dict[str, float]] = {}
     for name in options.clients.split(","):

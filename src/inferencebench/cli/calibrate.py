@@ -9,10 +9,13 @@ from inferencebench.errors import MissingError
 
 if TYPE_CHECKING:
     from inferencebench.load.calibration import Calibration
+    from inferencebench.load.model import Recorder
+
+RECORDERS: "tuple[Recorder, ...]" = ("auto", "portable")
 
 
-def calibrate_client() -> "Calibration":
-    """Run the load client against the mock server for about ten seconds, and keep the result in the cache.
+def calibrate_client() -> "tuple[Calibration, ...]":
+    """Run both recorders, with kernel stamps and the fallback, against the mock server, and keep the results.
 
     Server and client get a core of their own where there are two. Raises MissingError where the mock cannot run.
     """
@@ -23,10 +26,11 @@ def calibrate_client() -> "Calibration":
 
     cores = sorted(os.sched_getaffinity(0))
     server, client = (cores[0], cores[-1]) if len(cores) > 1 else (None, None)
-    with stderr().status("calibrating the load client, about 10 s"):
-        calibration = calibrate(server_cpu=server, client_cpu=client)
-    store_calibration(calibration)
-    return calibration
+    with stderr().status("calibrating the load client, about 20 s"):
+        found = tuple(calibrate(server_cpu=server, client_cpu=client, recorder=recorder) for recorder in RECORDERS)
+    for calibration in found:
+        store_calibration(calibration)
+    return found
 
 
 def calibration_lines(calibration: "Calibration") -> list[str]:

@@ -16,7 +16,7 @@ EXIT_MISSING = 3
 MARKS = {"ok": "[green]ok[/]", "warn": "[yellow]–[/]", "missing": "[red]missing[/]"}
 
 CalibrateOption = Annotated[
-    bool, typer.Option("--calibrate", help="Also measure the load client's own error and capacity (10 s), and keep it.")
+    bool, typer.Option("--calibrate", help="Also measure the load client's own error and capacity (20 s), and keep it.")
 ]
 OfflineOption = Annotated[bool, typer.Option("--offline", help="Send nothing over the network.")]
 
@@ -33,14 +33,15 @@ def doctor(calibrate: CalibrateOption = False, offline: OfflineOption = False, j
 
     with stderr().status("looking at this machine") as status:
         report = examine(cache_dir(), offline=offline, progress=lambda step: status.update(f"looking at: {step}"))
-    calibration = calibrate_client() if calibrate else None
+    calibrations = calibrate_client() if calibrate else ()
     possible = not report.blockers
     if json:
-        measured = {"calibration": calibration.model_dump(mode="json")} if calibration else {}
+        names = ("calibration", "fallback_calibration")
+        measured = {name: found.model_dump(mode="json") for name, found in zip(names, calibrations, strict=False)}
         print_json(report.model_dump(mode="json") | {"laptop_possible": possible} | measured)
     else:
         _show(report)
-        for line in calibration_lines(calibration) if calibration else ():
+        for line in (line for found in calibrations for line in calibration_lines(found)):
             stdout().print(line, highlight=False, markup=False)
     raise typer.Exit(0 if possible else EXIT_MISSING)
 

@@ -7,14 +7,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from inferencebench.cli.common import notes
 from inferencebench.errors import UserError
 
 if TYPE_CHECKING:
     from inferencebench.load.dataset import Load
+    from inferencebench.load.goodput import Slo
     from inferencebench.load.remote import Endpoint
     from inferencebench.load.session import Work
 
+    Server = tuple[Endpoint, str]
+    Note = Callable[[str], None]
+    MakeWork = Callable[[Note], Work]
+
 EXIT_INTERRUPTED = 130
+UNNAMED_MODEL = "default"
+"""Asked for where the server lists no models: one that has no list does not mind the name."""
 
 Url = Annotated[str, typer.Argument(help="The server, e.g. http://127.0.0.1:8000", metavar="URL", show_default=False)]
 SuiteOption = Annotated[str | None, typer.Option("--suite", help="Prompts and lengths of this suite's --scenario.")]
@@ -62,6 +70,15 @@ PlotOption = Annotated[
 ]
 CacertOption = Annotated[
     Path | None, typer.Option("--cacert", help="Certificates (PEM) to trust for https.", metavar="FILE")
+]
+SloOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--slo", help="For goodput: what each request must keep; ttft=500ms, tpot=40ms or latency=5s, repeatable."
+    ),
+]
+PriceOption = Annotated[
+    float | None, typer.Option("--usd-per-hour", min=0.0, help="Price of the server, for dollars per million tokens.")
 ]
 InsecureOption = Annotated[bool, typer.Option("--insecure", help="Take any certificate for https.")]
 
@@ -117,17 +134,18 @@ def check_outputs(samples: Path | None, plot: Path | None) -> None:
         check(plot)
 
 
-def server(
-    url: str, key_env: str | None, model: str | None, cacert: Path | None, insecure: bool
-) -> "tuple[Endpoint, str]":
+def server(url: str, key_env: str | None, model: str | None, cacert: Path | None, insecure: bool) -> "Server":
     """The API and the model to ask for; MissingError when nothing answers."""
     from inferencebench.load.remote import check_reachable, endpoint, served_model
 
     api = endpoint(url, key_env, trust=cacert, verify=not insecure)
-    if model is None:
-        return api, served_model(api)
-    check_reachable(api)
-    return api, model
+    if model is not None:
+        check_reachable(api)
+        return api, model
+    found = served_model(api)
+    if found is None:
+        notes([f"{api.url}/models is no list of models: asking for {UNNAMED_MODEL!r}; name another with --model"])
+    return api, found or UNNAMED_MODEL
 
 
 def work_of(
@@ -138,7 +156,7 @@ def work_of(
     load: "tuple[Load, bool] | Load",
     tokenizer: Path | None,
     warmup: int | None,
-    note: Callable[[str], None],
+    note: "Note",
 ) -> "Work":
     from inferencebench.load.sources import from_file, from_suite
 
@@ -157,6 +175,7 @@ def work_of(
     )  # fmt: skip
 
 
-def bounded(work: "Work", timeout: str | None) -> "Work":
-    limit_s = seconds(timeout)
-    return work if limit_s is None else replace(work, request_timeout_s=limit_s)
+def judged(work: "Work", timeout_s: float | None, slo: "Slo | None", usd_per_hour: float | None = None) -> "Work":
+    """The same work with its bounds: of one request's time, of a service level, and its price."""
+    limit_s = timeout_s or work.request_timeout_s
+    return replace(work, request_timeout_s=limit_s, slo=slo, usd_per_hour=usd_per_hour)

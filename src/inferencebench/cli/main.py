@@ -11,8 +11,10 @@ from inferencebench.cli import (
     audit,
     baseline,
     campaign,
+    compare,
     demo,
     doctor,
+    importing,
     measure,
     prompt,
     rescore,
@@ -61,6 +63,8 @@ app.command("baseline")(baseline.baseline)
 app.add_typer(campaign.app, name="campaign")
 app.command("measure")(measure.measure)
 app.command("sweep")(sweep.sweep)
+app.command("compare")(compare.compare)
+app.command("import")(importing.import_result)
 app.command("results")(results.results)
 app.command("tables")(tabulate.tables)
 app.command("trace")(trace.trace)

@@ -24,6 +24,8 @@ def measure(
     insecure: options.InsecureOption = False,
     model: options.ModelOption = None,
     tokenizer: options.TokenizerOption = None,
+    slo: options.SloOption = None,
+    usd_per_hour: options.PriceOption = None,
     samples: options.SamplesOption = None,
     plot: options.PlotOption = None,
     json: JsonOption = False,
@@ -37,13 +39,15 @@ def measure(
     """
     from inferencebench.cli.live import LiveLoad, interruptible
     from inferencebench.load import session
+    from inferencebench.load.goodput import parse_slo
 
+    level, timeout_s = parse_slo(slo or ()), options.seconds(timeout)
     load = options.chosen_load(arrival, rate, concurrency, limit, duration, seed)
     options.check_outputs(samples, plot)
     api, name = options.server(url, api_key_env, model, cacert, insecure)
     with LiveLoad(stderr()) as live:
         work = options.work_of(suite, scenario, requests, name, load, tokenizer, warmup, live.note)
-        work = options.bounded(work, timeout)
+        work = options.judged(work, timeout_s, level, usd_per_hour)
         with interruptible() as stop:
             measured = session.measure(api.target(), api.url, work, live.show, stop)
     if samples is not None:
@@ -58,9 +62,9 @@ def measure(
     if json:
         print_json(measured.record)
     else:
-        from inferencebench.cli.tables import measurement_table
+        from inferencebench.cli.tables import show_measurement
 
-        stdout().print(measurement_table(measured.record))
+        show_measurement(stdout(), measured.record)
     notes(f"not valid: {reason}" for reason in measured.record.invalid_reasons)
     if stop.is_set():
         raise typer.Exit(options.EXIT_INTERRUPTED)

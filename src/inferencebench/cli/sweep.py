@@ -29,6 +29,8 @@ def sweep(
     insecure: options.InsecureOption = False,
     model: options.ModelOption = None,
     tokenizer: options.TokenizerOption = None,
+    slo: options.SloOption = None,
+    usd_per_hour: options.PriceOption = None,
     plot: options.PlotOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -43,12 +45,14 @@ def sweep(
     from inferencebench.load import session
     from inferencebench.load import sweep as sweeps
     from inferencebench.load.dataset import OPEN, Load
+    from inferencebench.load.goodput import parse_slo
 
     if concurrency is not None and rate is not None:
         raise UserError("a sweep is over --concurrency or over --rate, not both")
     if arrival not in OPEN:
         raise UserError(f"--arrival {arrival!r}: a sweep over --rate takes {' or '.join(OPEN)}")
-    seconds = options.seconds(duration)
+    seconds, timeout_s = options.seconds(duration), options.seconds(timeout)
+    service = parse_slo(slo or ())
     levels = (
         options.levels("--concurrency", concurrency or "1,2,4,8,16") if rate is None else options.levels("--rate", rate)
     )
@@ -63,9 +67,8 @@ def sweep(
                 load = Load("closed", None, int(level), limit or (None if seconds else 4 * int(level)), seconds, seed)
             else:
                 load = Load(arrival, level, None, limit, seconds, seed)
-            work = options.bounded(
-                options.work_of(suite, scenario, requests, name, load, tokenizer, warmup, live.note), timeout
-            )
+            work = options.work_of(suite, scenario, requests, name, load, tokenizer, warmup, live.note)
+            work = options.judged(work, timeout_s, service, usd_per_hour)
             label = f"{level:g}" + ("" if rate is None else "/s")
             return session.measure(
                 api.target(), api.url, work, lambda part, now: live.show(f"{part} {label}", now), stop

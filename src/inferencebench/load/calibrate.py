@@ -12,7 +12,7 @@ from inferencebench.load import client, parse
 from inferencebench.load.calibration import Calibration, ClientError, machine_name
 from inferencebench.load.metrics import distribution
 from inferencebench.load.mock import MockConfig, MockRequest, MockServer, request_number, words
-from inferencebench.load.model import LoadPlan, PlannedRequest, Samples, Target
+from inferencebench.load.model import LoadPlan, PlannedRequest, Recorder, Samples, Target
 from inferencebench.load.wire import chat_body
 from inferencebench.suites.model import Profile
 from inferencebench.workload.model import Message
@@ -53,14 +53,14 @@ def compare(observed: Mapping[int, Observed], log: Sequence[MockRequest]) -> Cli
     return ClientError(ttft_error_s=errors, chunk_lateness_s=late, tpot_error_s=fmean(tpot))
 
 
-def burst_plan(streams: int, tokens: int, cpu: int | None) -> LoadPlan:
+def burst_plan(streams: int, tokens: int, cpu: int | None, recorder: Recorder = "auto") -> LoadPlan:
     """`streams` requests of `tokens` chunks, all at once."""
     body = chat_body(
         "mock", [Message(role="user", content=_PROMPT)], max_tokens=tokens, temperature=0.0, seed=1, force_length=True
     )
     planned = tuple(PlannedRequest(f"mock/{i:04d}", body, 0.0, tokens, 1) for i in range(streams))
     profile = Profile(name="mock", arrival="burst", requests=streams, concurrency=streams)
-    return LoadPlan(profile, planned, request_timeout_s=120.0, cpu=cpu)
+    return LoadPlan(profile, planned, request_timeout_s=120.0, cpu=cpu, recorder=recorder)
 
 
 class Trial(NamedTuple):
@@ -79,11 +79,12 @@ def trial(target: Target, plan: LoadPlan) -> Trial:
     before = time.thread_time()
     samples = parse.samples(recording, words)
     parse_s = time.thread_time() - before
-    seen = _observed(samples, recording.start_ns)
+    seen = observed(samples, recording.start_ns)
     return Trial(seen, recording.client, len(samples.chunks), recording.cpu_s, parse_s)
 
 
-def _observed(samples: Samples, start_ns: int) -> dict[int, Observed]:
+def observed(samples: Samples, start_ns: int) -> dict[int, Observed]:
+    """What was seen of a mock's replies, by its request numbers; `start_ns` is the profile's zero."""
     times: dict[str, list[int]] = {request.id: [] for request in samples.requests}
     for chunk in samples.chunks:
         times[chunk.request].append(round(chunk.t_s * 1e9))
@@ -95,16 +96,21 @@ def _observed(samples: Samples, start_ns: int) -> dict[int, Observed]:
 
 
 def calibrate(
-    *, seconds: float = 3.0, streams: int = STREAMS, server_cpu: int | None = None, client_cpu: int | None = None
+    *,
+    seconds: float = 3.0,
+    streams: int = STREAMS,
+    server_cpu: int | None = None,
+    client_cpu: int | None = None,
+    recorder: Recorder = "auto",
 ) -> Calibration:
-    """Measure the client against the mock: `seconds` of exactness at 100 chunks/s a stream, then its capacity."""
+    """Measure a recorder against the mock: `seconds` of exactness at 100 chunks/s a stream, then its capacity."""
     gap_s = 1 / CHUNKS_PER_S
     tokens = max(2, round(seconds * CHUNKS_PER_S))
     with MockServer(MockConfig(TTFT_S, gap_s, cpu=server_cpu)) as server:
-        exact = trial(server.target(), burst_plan(streams, tokens, client_cpu))
+        exact = trial(server.target(), burst_plan(streams, tokens, client_cpu, recorder))
         error = compare(exact.observed, server.stop())
     with MockServer(MockConfig(0.0, 0.0, cpu=server_cpu)) as server:
-        free = trial(server.target(), burst_plan(streams, 2 * tokens, client_cpu))
+        free = trial(server.target(), burst_plan(streams, 2 * tokens, client_cpu, recorder))
     return Calibration(
         measurement_version=MEASUREMENT_VERSION,
         client=exact.client,

@@ -58,22 +58,35 @@ class Calibration(Record):
         )
 
 
-def calibration_path() -> Path:
-    """Where this machine's calibration is kept."""
-    return cache_dir() / "calibration" / f"client-{MEASUREMENT_VERSION}.json"
+STAMPS = ("kernel-stamps", "user-stamps")
+"""Recorders differ in their error by whose stamps they take; of several in one measurement the later here counts."""
+
+
+def calibration_path(stamps: str) -> Path:
+    """Where this machine's calibration of the recorder with these stamps is kept."""
+    return cache_dir() / "calibration" / f"client-{MEASUREMENT_VERSION}-{stamps}.json"
 
 
 def store_calibration(calibration: Calibration) -> Path:
     """Keep it for the records of later measurements; the file it went to."""
-    path = calibration_path()
+    stamps = _stamps(calibration.client)
+    assert stamps is not None
+    path = calibration_path(stamps)
     write_json(path, calibration)
     _read.cache_clear()
     return path
 
 
-def stored_calibration() -> Calibration | None:
-    """The kept calibration; None if there is none for this version of the measurement and this machine."""
-    return _read(calibration_path())
+def stored_calibration(client: str) -> Calibration | None:
+    """The kept calibration of the recorder `client`, as a record names it; several may stand there with commas.
+
+    None if it is not ours, or has none for this version of the measurement and this machine."""
+    stamps = _stamps(client)
+    return None if stamps is None else _read(calibration_path(stamps))
+
+
+def _stamps(client: str) -> str | None:
+    return next((stamps for stamps in reversed(STAMPS) if stamps in client), None)
 
 
 @functools.cache

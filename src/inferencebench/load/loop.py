@@ -24,6 +24,8 @@ _LEAD_NS = 2_000_000
 """From the end of the preparations to the profile's zero."""
 _CHECK_NS = 20_000_000
 """Between two looks at deadlines and lost connections."""
+_AHEAD_NS = 500_000_000
+"""A lost connection is replaced this long before the next request is due, so that none waits for a connect."""
 _PROGRESS_NS = 200_000_000
 _CLOCK_NS = 1_000_000_000
 _FAR = 1 << 62
@@ -181,7 +183,7 @@ class Loop:
         if now >= self._stop_ns:
             self._waiting.clear()
         while self._waiting and idle:
-            scheduled = self._start_ns + round(self._waiting[0].offset_s * 1e9)
+            scheduled = self._due_ns()
             if scheduled > now:
                 return scheduled
             request, exchange = self._take()
@@ -194,10 +196,15 @@ class Loop:
             self._begin(slot, request, exchange, due)
         return _FAR
 
+    def _due_ns(self) -> int:
+        """When the next request is scheduled."""
+        return self._start_ns + round(self._waiting[0].offset_s * 1e9)
+
     def _take(self) -> tuple[PlannedRequest, Exchange]:
         """The next request in order and its empty record; in a repeated plan, after the last comes the first."""
         request = self._waiting.popleft()
         exchange = Exchange(request.id, request.offset_s, request.max_tokens, request.prompt_tokens)
+        exchange.body_bytes = len(request.body)
         self._exchanges.append(exchange)
         if not self._waiting and self._plan.repeat:
             self._round += 1
@@ -307,7 +314,7 @@ class Loop:
         for slot in self._pool.slots:
             if slot.busy and (interrupted or out_of_time or now > slot.deadline_ns):
                 self._finish(slot, "interrupted" if interrupted else "timeout", now)
-        if self._waiting and not self._pool.idle and now >= self._start_ns + self._waiting[0].offset_s * 1e9:
+        if self._waiting and not self._pool.idle and self._due_ns() <= now + _AHEAD_NS:
             for slot in self._pool.slots:
                 if slot.sock is None:
                     self._pool.want(slot)

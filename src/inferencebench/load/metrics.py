@@ -19,6 +19,9 @@ MAX_SEND_LAG_S = 0.05
 MAX_STAMP_LAG_S = 0.05
 """A p99 user - kernel stamp lag above this means that the client starved for CPU."""
 
+CONCURRENCY_PARTS = 20
+"""Parts of a profile's wall time in `concurrency_over_time`."""
+
 
 def ttft_s(request: RequestSample) -> float | None:
     """Time to first token: first_s - sent_s, from the first write to the first non-empty delta (paper, "Metrics")."""
@@ -120,7 +123,28 @@ def profile_metrics(profile: str, samples: Samples) -> ProfileMetrics:
         tokens_per_chunk=tokens / len(chunks) if chunks else None,
         full_length_share=full / len(good) if good else None,
         failures=tuple(reasons.most_common()),
+        concurrency_over_time=concurrency_over_time(intervals),
     )
+
+
+def concurrency_over_time(
+    intervals: Sequence[tuple[float, float]], parts: int = CONCURRENCY_PARTS
+) -> tuple[float, ...]:
+    """Mean requests in flight in each of `parts` equal parts of the wall time: time in flight there / its length.
+
+    Empty without a request that was sent, or where all took no time.
+    """
+    import numpy as np
+
+    if not intervals:
+        return ()
+    sent, ended = np.array(intervals).T
+    edges = np.linspace(sent.min(), ended.max(), parts + 1)
+    if edges[-1] <= edges[0]:
+        return ()
+    # The integral of the step function at each edge; its differences are the parts.
+    spent = [float(np.clip(edge - sent, 0, ended - sent).sum()) for edge in edges]
+    return tuple((later - earlier) / (edges[1] - edges[0]) for earlier, later in pairwise(spent))
 
 
 def gaps(chunks: Sequence[ChunkSample]) -> list[float]:
@@ -160,10 +184,11 @@ def measurement(
     if not requests:
         reasons.append("nothing was measured")
     lag = distribution(chunk.lag_s for samples in samples_by_profile.values() for chunk in samples.chunks)
-    calibration = stored_calibration()
+    client = ", ".join(dict.fromkeys(request.client for request in requests))
+    calibration = stored_calibration(client)
     return Measurement(
         measurement_version=MEASUREMENT_VERSION,
-        client=", ".join(dict.fromkeys(request.client for request in requests)),
+        client=client,
         profiles=profiles,
         ttft_s=ttft,
         tpot_s=tpot,

@@ -11,6 +11,8 @@ from typing import Literal, NamedTuple
 
 from inferencebench.suites.model import Profile, Record
 
+Recorder = Literal["auto", "epoll", "portable"]
+
 
 @dataclass(frozen=True)
 class Target:
@@ -61,7 +63,7 @@ class LoadPlan:
     """From the profile's start; what is unfinished then fails. None leaves only the bound of each request."""
     cpu: int | None = None
     """Core the client is pinned to."""
-    recorder: Literal["auto", "epoll", "portable"] = "auto"
+    recorder: Recorder = "auto"
     """`auto` takes epoll with kernel stamps on Linux, else the portable poll loop with user-space stamps."""
     duration_s: float | None = None
     """After this none is started; what was not sent by then is no part of the recording."""
@@ -106,6 +108,8 @@ class Exchange:
     """How long its connection took to open, before `sent_ns`."""
     attempts: int = 0
     """2 when the server had closed the idle connection it was first written to; the time of both counts."""
+    body_bytes: int = 0
+    """Of the request."""
     raw: bytearray = field(default_factory=bytearray)
     """Everything received, head included."""
     kernel_ns: "array[int]" = field(default_factory=lambda: array("q"))
@@ -187,6 +191,8 @@ class RequestSample(Record):
     """First characters of an error reply's body."""
     client: str = ""
     """Which recorder ran, as in `Recording.client`."""
+    body_bytes: int = 0
+    """Of the request as it was sent: the prompt's length where nobody counts its tokens."""
     start_s: float | None = None
     """The profile's start on CLOCK_MONOTONIC: added to the times above, it makes them comparable to a server's log."""
 
@@ -258,6 +264,8 @@ class ProfileMetrics(Record):
     """Successful requests whose counted tokens reach `max_tokens`, of all successful ones."""
     failures: tuple[tuple[str, int], ...] = ()
     """Reasons of the failed requests and how often, most frequent first."""
+    concurrency_over_time: tuple[float, ...] = ()
+    """Mean requests in flight in each of 20 equal parts of `wall_s`: ramp, plateau and tail of the load."""
 
 
 class CalibrationRef(Record):

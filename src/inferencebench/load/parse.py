@@ -163,5 +163,6 @@ def _request(recording: Recording, parsed: _Parsed, text: str, tokens: _Tokens) 
         attempts=exchange.attempts,
         detail=reply.detail,
         client=recording.client,
+        body_bytes=exchange.body_bytes,
         start_s=start_s,
     )

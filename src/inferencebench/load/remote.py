@@ -109,8 +109,11 @@ def _key(key_env: str | None) -> str | None:
     return key
 
 
-def served_model(api: Endpoint) -> str:
-    """The first model of `GET /models`. Raises MissingError when nothing answers, UserError when there is none."""
+def served_model(api: Endpoint) -> str | None:
+    """The first model of `GET /models`; None where the server answers, but with no such list.
+
+    Raises MissingError when nothing answers, when it wants a key or is still loading, UserError for what is no HTTP.
+    """
     where = f"{api.url}/models"
     status, body = _get(api, f"{api.base}/models", where)
     if status in (401, 403):
@@ -120,10 +123,8 @@ def served_model(api: Endpoint) -> str:
     try:
         model = json.loads(body)["data"][0]["id"]
     except (ValueError, LookupError, TypeError):
-        raise UserError(f"{where}: HTTP {status} and no list of models; name the model with --model") from None
-    if not isinstance(model, str):
-        raise UserError(f"{where}: the first model has no name; give it with --model")
-    return model
+        return None
+    return model if isinstance(model, str) else None
 
 
 def check_reachable(api: Endpoint) -> None:

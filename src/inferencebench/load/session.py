@@ -4,11 +4,14 @@ import functools
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
+
+import orjson
 
 from inferencebench import MEASUREMENT_VERSION
 from inferencebench.load import client, parse
+from inferencebench.load.goodput import CLOSED, Cost, Goodput, Slo, cost, goodput
 from inferencebench.load.metrics import by_profile, distribution, gaps, latency_s, measurement, tpot_s, ttft_s
 from inferencebench.load.model import (
     CalibrationRef,
@@ -50,6 +53,25 @@ class Work:
     forced_length: bool = False
     min_success_rate: float = 0.98
     request_timeout_s: float = 600.0
+    slo: Slo | None = None
+    usd_per_hour: float | None = None
+    """Price of the server."""
+
+    def for_model(self, model: str) -> "Work":
+        """The same requests, asked of another model; those that name one of their own keep it."""
+        if model == self.model:
+            return self
+
+        def renamed(requests: Sequence[PlannedRequest]) -> tuple[PlannedRequest, ...]:
+            return tuple(replace(r, body=_renamed(r.body, self.model, model)) for r in requests)
+
+        parts = tuple(Part(part.offered, renamed(part.requests)) for part in self.parts)
+        return replace(self, model=model, parts=parts, warmup=renamed(self.warmup))
+
+
+def _renamed(body: bytes, before: str, after: str) -> bytes:
+    value = orjson.loads(body)
+    return orjson.dumps(value | {"model": after}) if value["model"] == before else body
 
 
 class MeasureRecord(Record):
@@ -104,6 +126,10 @@ class MeasureRecord(Record):
     invalid_reasons: tuple[str, ...]
     calibration: CalibrationRef | None
     profiles: tuple[ProfileMetrics, ...]
+    goodput: Goodput | None = None
+    """None where no service level was given."""
+    cost: Cost | None = None
+    """None where no price was given."""
 
 
 class Measured(NamedTuple):
@@ -202,7 +228,13 @@ def record(url: str, work: Work, samples: Samples, *, interrupted: bool = False)
         invalid_reasons=(("interrupted",) if interrupted else ()) + result.invalid_reasons,
         calibration=result.calibration,
         profiles=profiles,
+        goodput=None if work.slo is None else goodput(samples.requests, work.slo, wall, _closed(work)),
+        cost=None if work.usd_per_hour is None else cost(work.usd_per_hour, good, tokens, wall),
     )
+
+
+def _closed(work: Work) -> frozenset[str]:
+    return frozenset(part.offered.name for part in work.parts if part.offered.arrival in CLOSED)
 
 
 def _counted_by(work: Work, good: Sequence[RequestSample]) -> str:

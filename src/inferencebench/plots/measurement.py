@@ -17,6 +17,7 @@ _SKEW = 20
 """A longest value of so many medians asks for a logarithmic axis."""
 _LEAST_MS = 0.01
 """There, chunks that came together are drawn here."""
+_TOKENS = "prompt tokens"
 _STEPS = 2000
 """Most steps of one concurrency line."""
 
@@ -39,7 +40,7 @@ def measurement_chart(record: MeasureRecord, samples: Samples) -> Any:
         _distribution_panel("TTFT: time to first token", ttft, colour),
         _distribution_panel("ITL: gaps between chunks", itl, colour),
         _concurrency_panel([row for name, part in parts.items() for row in in_flight(name, part.requests)], colour),
-        _length_panel([row for name in names for row in _lengths(name, good[name])], colour),
+        _length_panel(good, colour),
     ]
     present = [panel for panel in panels if panel is not None]
     chart = alt.vconcat(*(alt.hconcat(*present[i : i + 2], spacing=48) for i in range(0, len(present), 2)), spacing=36)
@@ -115,28 +116,39 @@ def _concurrency_panel(rows: list[dict[str, Any]], colour: "alt.Color") -> Any:
     )
 
 
-def _lengths(load: str, requests: list[RequestSample]) -> list[dict[str, Any]]:
+def _lengths(load: str, requests: list[RequestSample], unit: str) -> list[dict[str, Any]]:
     rows = []
     for request in requests:
-        tokens = request.prompt_tokens or request.usage_prompt_tokens
+        length = _prompt_tokens(request) if unit == _TOKENS else request.body_bytes
         first, whole = ttft_s(request), latency_s(request)
-        if tokens and first is not None and whole is not None:
-            rows.append({"load": load, "tokens": tokens, "ms": first * 1e3, "latency_s": whole, "id": request.id})
+        if length and first is not None and whole is not None:
+            rows.append({"load": load, "length": length, "ms": first * 1e3, "latency_s": whole, "id": request.id})
     return rows
 
 
-def _length_panel(rows: list[dict[str, Any]], colour: "alt.Color") -> Any:
+def _prompt_tokens(request: RequestSample) -> int:
+    return request.prompt_tokens or request.usage_prompt_tokens or 0
+
+
+def _length_panel(good: dict[str, list[RequestSample]], colour: "alt.Color") -> Any:
     import altair as alt
 
+    unit = _TOKENS if any(_prompt_tokens(r) for requests in good.values() for r in requests) else "bytes of the request"
+    rows = [row for name, requests in good.items() for row in _lengths(name, requests, unit)]
     if not rows:
         return None
     return (
-        alt.Chart(style.values(rows), title="TTFT over prompt length", width=style.WIDTH, height=style.HEIGHT)
+        alt.Chart(
+            style.values(rows),
+            title="Latency to the first token over prompt length",
+            width=style.WIDTH,
+            height=style.HEIGHT,
+        )
         .mark_circle(size=45, opacity=0.7)
         .encode(
-            x=alt.X("tokens:Q", title="prompt tokens", scale=alt.Scale(zero=False, nice=True, padding=8)),
+            x=alt.X("length:Q", title=unit, scale=alt.Scale(zero=False, nice=True, padding=8)),
             y=alt.Y("ms:Q", title="TTFT, ms", scale=alt.Scale(zero=True)),
             color=colour,
-            tooltip=["id:N", "tokens:Q", alt.Tooltip("ms:Q", format=".2f"), alt.Tooltip("latency_s:Q", format=".3f")],
+            tooltip=["id:N", "length:Q", alt.Tooltip("ms:Q", format=".2f"), alt.Tooltip("latency_s:Q", format=".3f")],
         )
     )
