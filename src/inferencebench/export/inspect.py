@@ -18,7 +18,7 @@ from inferencebench.analysis.leaderboard import board
 from inferencebench.analysis.runs import Run, run_id
 from inferencebench.errors import MissingError
 from inferencebench.export.atif import clean
-from inferencebench.files import sha256_bytes
+from inferencebench.files import open_regular, sha256_bytes
 from inferencebench.run.record import Evaluation, Outcome, Result
 from inferencebench.run.spec import slug
 from inferencebench.site import reading
@@ -164,7 +164,7 @@ def sample(run: Run) -> dict[str, Any]:
 def _steps(path: Path) -> Iterator[Step]:
     """The readable steps of a trajectory, line by line, with long texts cut in their middle."""
     try:
-        file = path.open("rb")
+        file = open_regular(path)
     except OSError:
         return
     with file:
