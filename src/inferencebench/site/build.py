@@ -46,7 +46,7 @@ READ_FOR_A_PAGE = (
 
 READERS = ("inferencebench.site", "inferencebench.analysis.behaviour", "inferencebench.engines")
 """Packages whose code decides what a page and a row show."""
-MANY = 24
+MANY = 64
 """From so many new pages on, processes share them."""
 MOST_PROCESSES = 8
 
