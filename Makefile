@@ -5,7 +5,7 @@ OUT ?= demo
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: bench-load bench-search bench-site demo doctor help install install-dev lint schema test test-agents test-cluster test-redteam test-search test-site test-vllm
+.PHONY: bench-load bench-search bench-site demo doctor help install install-dev lint schema test test-agents test-cluster test-export test-redteam test-search test-site test-vllm
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -57,9 +57,19 @@ bench-search: install-dev ## Searches against a simulated engine, ours and the p
 test-search: install-dev ## `tune` with a real llama.cpp on the base model, verified by `measure`; minutes
 	IB_SLOW=1 $(BIN)/python -m pytest --timeout 600 tests/search/test_tune_live.py
 
-test-site: install-dev ## The built site in a real Chromium (apt install chromium); screenshots go to site-screenshots
+test-site: install-dev ## The built site in a real Chromium; screenshots go to site-screenshots
+	@$(PYTHON) scripts/install.py --venv $(VENV) --dev --apt chromium
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt playwright
 	$(BIN)/python -m pytest tests/site_browser
+
+EXPORT_VENV ?= .venv-export
+HARBOR := harbor==0.25.0
+test-export: install-dev ## Harbor tasks, Inspect logs and ATIF with the real packages, and a real verifier; minutes
+	@test -d $(EXPORT_VENV) || $(PYTHON) -m venv $(EXPORT_VENV)
+	@$(EXPORT_VENV)/bin/pip install -q --disable-pip-version-check -e . inspect_ai==0.3.285 atif==1.8.0 pytest pytest-timeout pathspec toml
+	@$(EXPORT_VENV)/bin/pip install -q --disable-pip-version-check $(HARBOR) 2>/dev/null || $(EXPORT_VENV)/bin/pip install -q --disable-pip-version-check --no-deps --ignore-requires-python $(HARBOR)
+	$(EXPORT_VENV)/bin/python -m pytest tests/export
+	IB_SLOW=1 $(BIN)/python -m pytest --timeout 900 tests/export/test_harbor.py
 
 bench-site: install-dev ## The site of 180 runs with transcripts of 10 to 50 MB: under 15 s and 1 GB
 	@$(BIN)/python benchmarks/bench_site.py

@@ -1,12 +1,14 @@
 """Small file tools that every stage uses: atomic writes, hashes, canonical JSON."""
 
+import errno
 import hashlib
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pydantic import BaseModel
 
@@ -61,6 +63,17 @@ def write_json(path: Path, value: Any) -> None:
 def write_jsonl(path: Path, rows: Iterable[Any]) -> None:
     """Write one canonical JSON value per line, atomically."""
     write_atomic(path, b"".join(canonical_json(row) + b"\n" for row in rows))
+
+
+def open_regular(path: Path, buffering: int = 1 << 18) -> BinaryIO:
+    """A file that others may have put there, for reading: never through a link, and no pipe that would make us wait.
+
+    Raises OSError for what is no regular file."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return open(fd, "rb", buffering=buffering)
 
 
 def read_jsonl(path: Path) -> list[Any]:

@@ -128,9 +128,10 @@ def run(
         )
     record = record.model_copy(update={"measurement": _samples(folder, raw, requests, draw)})
     _session(folder, row.agent, spec.budget_s, evaluations)
-    _submission(folder, row.agent)
+    launchers = _launchers(row.agent, draw)
+    _submission(folder, row.agent, launchers[-1])
     if evaluations and not row.agent.startswith(("search", "script")):
-        _transcript(folder / "solve" / "trajectory.jsonl", transcript_bytes)
+        _transcript(folder / "solve" / "trajectory.jsonl", transcript_bytes, launchers, draw)
     _write(folder / "result.json", record.model_dump_json(indent=1))
     return folder
 
@@ -270,8 +271,31 @@ def _session(folder: Path, agent: str, budget_s: float, evaluations: tuple[Evalu
     _write(folder / "events.jsonl", b"\n".join(lines).decode() + "\n")
 
 
-def _submission(folder: Path, agent: str) -> None:
-    launcher = f"#!/bin/sh\n# {agent}\nexport API_KEY={SECRET}\nexec vllm serve $MODEL_PATH --host $HOST --port $PORT\n"
+FLAGS = (
+    "--max-num-seqs 256",
+    "--enable-chunked-prefill",
+    "--quantization fp8",
+    "--kv-cache-dtype fp8",
+    "--block-size 32",
+)
+
+
+def _launchers(agent: str, draw: random.Random) -> list[str]:
+    """Commands that start a server, in turn; the last is submitted. Some repeat, some change two flags."""
+    if agent.startswith("engine:"):
+        return ["exec vllm serve $MODEL_PATH --host $HOST --port $PORT"]
+    base = (
+        "python -m sglang.launch_server --model-path $MODEL_PATH" if draw.random() < 0.15 else "vllm serve $MODEL_PATH"
+    )
+    found, flags = [], list[str]()
+    for _ in range(draw.choice((1, 2, 2, 3, 5))):
+        found.append(" ".join([f"exec {base} --host $HOST --port $PORT", *flags]))
+        flags = sorted({*flags, *draw.sample(FLAGS, draw.choice((0, 1, 1, 2)))})
+    return found
+
+
+def _submission(folder: Path, agent: str, command: str) -> None:
+    launcher = f"#!/bin/sh\n# {agent}\nexport API_KEY={SECRET}\n{command}\n"
     _write(folder / "freeze" / "submission" / "start_server.sh", launcher)
     files = [{"path": "start_server.sh", "sha256": "0" * 64, "bytes": len(launcher), "executable": True}]
     manifest = {"files": files, "left_out": [], "sha256": "0" * 64, "bytes": len(launcher)}
@@ -284,17 +308,20 @@ def _submission(folder: Path, agent: str) -> None:
     _write(folder / "freeze" / "diff.patch", "\n".join(patch) + "\n")
 
 
-def _transcript(path: Path, size: int) -> None:
+def _transcript(path: Path, size: int, launchers: list[str], draw: random.Random) -> None:
     """Steps until the file has `size` bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
-        for block in _blocks():
+        for block in _blocks(launchers, draw):
             file.write(block)
             if file.tell() >= size:
                 break
 
 
-def _blocks() -> Iterator[bytes]:
+IDEAS = ("quantization to fp8", "chunked prefill", "speculative decoding with n-grams", "prefix caching")
+
+
+def _blocks(launchers: list[str], draw: random.Random) -> Iterator[bytes]:
     first = [
         Step(at_s=0.0, kind=StepKind.PROMPT, text="Make this server fast. You have 30 minutes."),
         Step(at_s=4.0, kind=StepKind.MESSAGE, text=f"I will measure the default first. {HOSTILE}"),
@@ -315,6 +342,14 @@ def _blocks() -> Iterator[bytes]:
         ),
         Step(at_s=61.0, kind=StepKind.RESULT, call_id="1", ok=False, text="Traceback: out of memory"),
     ]
+    ideas = ", ".join(idea for idea in IDEAS if draw.random() < 0.8) or "nothing yet"
+    first.append(Step(at_s=62.0, kind=StepKind.MESSAGE, text=f"Worth a try here: {ideas}."))
+    for number, text in enumerate(launchers):
+        at = 70.0 + 90 * number
+        written = {"file_path": "/workspace/submission/start_server.sh", "content": text}
+        first.append(Step(at_s=at, kind=StepKind.TOOL, tool="Write", call_id=f"w{number}", input=written))
+        shell = {"command": "bash submission/start_server.sh &"}
+        first.append(Step(at_s=at + 4, kind=StepKind.TOOL, tool="Bash", call_id=f"b{number}", input=shell))
     yield from (canonical_json(step) + b"\n" for step in first)
     log = canonical_json(Step(at_s=90.0, kind=StepKind.RESULT, text="INFO engine step " * 400)) + b"\n"
     while True:

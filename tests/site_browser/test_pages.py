@@ -80,13 +80,13 @@ def test_a_scenario_re_ranks_and_the_address_keeps_it(page: Any, site: Path) -> 
 def test_filters_and_search(page: Any, site: Path) -> None:
     page.goto(f"{site.as_uri()}/index.html")
     page.select_option("#kind", "search")
-    assert all(name.startswith("search:") for name in order(page))
+    assert order(page) == ["smac search · vllm", "random search · vllm"]
     page.select_option("#kind", "")
     page.select_option("#condition", "budget_s=600.0")
-    assert order(page) == ["claude-code:claude-haiku-4-5 (budget_s=600.0)"]
+    assert order(page) == ["claude-haiku-4-5, budget 10 min"]
     page.select_option("#condition", "")
     page.fill("#q", "sonnet")
-    assert order(page) == ["claude-code:claude-sonnet-4-6"]
+    assert order(page) == ["claude-sonnet-4-6"]
     assert page.locator("#run-table tbody tr").count() == 12
     page.click("button[type=reset]")
     assert len(order(page)) == 15
@@ -107,6 +107,7 @@ def test_a_run_page_shows_hostile_text_as_text(page: Any, site: Path) -> None:
     page.locator("#run-table a").first.click()
     page.wait_for_selector("#timeline svg")
     assert page.locator("#latency svg").count() == 4
+    assert page.locator("table.launches tbody tr").count() >= 6
     assert "<script>document.title" in page.locator("h1").inner_text()
     assert "Traceback: out of memory" in page.locator(".steps").first.inner_text()
     assert "[redacted]" in page.locator("pre.code").first.inner_text()
@@ -124,6 +125,27 @@ def test_two_runs_are_compared(page: Any, site: Path) -> None:
     before = page.url
     page.click("#swap")
     page.wait_for_function("before => location.href !== before", arg=before)
+
+
+def test_how_agents_worked_follows_the_filters(page: Any, site: Path) -> None:
+    page.goto(f"{site.as_uri()}/index.html")
+    shown = page.locator("#engine-chart svg").text_content()
+    assert "vllm" in shown
+    assert "sglang" in shown
+    assert page.locator("#trace-cards article").count() == 6
+    page.fill("#q", "sonnet")
+    assert page.locator("#trace-cards article").count() == 1
+    page.locator("#trace-cards a").click()
+    page.wait_for_selector("table.launches")
+
+
+def test_every_table_is_there_and_can_be_downloaded(page: Any, site: Path) -> None:
+    page.goto(f"{site.as_uri()}/tables.html")
+    titles = page.locator("article.table h3").all_inner_texts()
+    assert len(titles) >= 15
+    for link in page.locator("p.files a").all():
+        assert (site / link.get_attribute("href")).stat().st_size > 20
+    assert "claude-code:claude-sonnet-4-6" in page.locator("article.table").first.inner_text()
 
 
 def test_charts_have_tables_and_everything_has_a_name(page: Any, site: Path) -> None:

@@ -14,6 +14,7 @@ from inferencebench.cli import (
     compare,
     demo,
     doctor,
+    export,
     importing,
     measure,
     prompt,
@@ -71,6 +72,7 @@ app.command("trace")(trace.trace)
 app.command("site")(site.site)
 app.command("serve")(site.serve)
 app.command("rescore")(rescore.rescore)
+app.add_typer(export.app, name="export")
 app.add_typer(spaces.app, name="spaces")
 app.command("tune")(tune.tune)
 app.command("audit")(audit.audit)

@@ -43,8 +43,12 @@ def machine_facts(suite: Suite, hardware: HardwareFingerprint, server_cores: int
     )
 
 
-def render(spec: RunSpec, machine: MachineFacts) -> str:
-    """The task's text for this spec: the same bytes for equal inputs and installed engines."""
+def render(
+    spec: RunSpec, machine: MachineFacts, *, template: str | None = None, engines: tuple[str, ...] | None = None
+) -> str:
+    """The task's text for this spec: the same bytes for equal inputs and installed engines.
+
+    `template` is another wording than that of the condition; `engines` are those of a machine other than this one."""
     suite, scenario, condition = spec.suite, spec.the_scenario, spec.condition
     minutes = spec.budget_s / 60
     facts: dict[str, Any] = {
@@ -61,12 +65,12 @@ def render(spec: RunSpec, machine: MachineFacts) -> str:
         "ready": duration(suite.limits.ready_s),
         "start": None if condition.start == EMPTY_START else condition.start,
         "engine_only": condition.engine_only,
-        "engines": installed(),
+        "engines": installed() if engines is None else engines,
         "workspace": WORKSPACE,
         "submission": SUBMISSION,
         "model_path": MODEL,
     }
-    return _templates().get_template(f"{condition.prompt}.md.j2").render(facts)
+    return _templates().get_template(f"{template or condition.prompt}.md.j2").render(facts)
 
 
 @cache

@@ -6,8 +6,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from inferencebench.analysis.behaviour import launches
+from inferencebench.analysis.behaviour.conduct import added_up
 from inferencebench.run.record import Evaluation
-from inferencebench.site import reading, transcript
+from inferencebench.site import reading, story, transcript
 from inferencebench.site.boards import Run
 from inferencebench.site.model import Event, Excerpt, Quantiles, RunPage, RunRow, Span, Text
 from inferencebench.site.redact import redacted
@@ -32,8 +34,12 @@ def digest(run: Run, row: RunRow) -> RunPage:
     evaluations = _evaluations(run.directory, session)
     trajectory = _trajectory(run.directory, notes)
     shown = (*trajectory.head, *trajectory.tail) if trajectory else ()
+    worked = launches.session(run.directory, evaluations)
+    conduct = added_up(worked, run.directory, run.result, evaluations, row.budget_s)
+    told = story.moments(trajectory, evaluations, run.result.metric)
+    update = {"evaluations": len(evaluations), "conduct": conduct, "moments": told}
     return RunPage(
-        row=row.model_copy(update={"evaluations": len(evaluations)}),
+        row=row.model_copy(update=update),
         result=_safe(run),
         budget_s=row.budget_s,
         session_s=_number(session.get("seconds")),
@@ -46,6 +52,7 @@ def digest(run: Run, row: RunRow) -> RunPage:
         files=tuple(_files(run.directory)),
         diff=_text(run.directory / "freeze" / "diff.patch", "diff.patch", DIFF_BYTES),
         trajectory=trajectory,
+        launches=story.launches(worked.launches),
         usage=transcript.usage(shown),
         notes=tuple(notes),
     )

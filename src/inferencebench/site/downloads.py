@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from inferencebench.analysis.behaviour.conduct import Conduct
 from inferencebench.site.model import BoardView, RunRow
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -16,10 +17,17 @@ def tables(views: Iterable[BoardView], rows: Iterable[RunRow]) -> dict[str, list
     """`runs`, `cells` and `agents`, one flat row each."""
     views = list(views)
     return {
-        "runs": [_flat(row.model_dump(mode="json")) for row in rows],
+        "runs": [_flat(_run(row)) for row in rows],
         "cells": [_flat({"board": v.id} | c.model_dump(mode="json")) for v in views for c in v.cells_floor],
         "agents": [_flat({"board": v.id} | a.model_dump(mode="json")) for v in views for a in v.floor],
     }
+
+
+def _run(row: RunRow) -> dict[str, Any]:
+    """A run's row with its conduct beside it, each under its own name."""
+    flat = row.model_dump(mode="json", exclude={"conduct", "moments"})
+    conduct = row.conduct.model_dump(mode="json") if row.conduct else {}
+    return flat | {f"conduct_{name}": conduct.get(name) for name in Conduct.model_fields}
 
 
 def files(views: Iterable[BoardView], rows: Iterable[RunRow]) -> dict[str, bytes]:

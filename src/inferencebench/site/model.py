@@ -3,6 +3,7 @@
 from pydantic import JsonValue
 
 from inferencebench.agents.trajectory import Step
+from inferencebench.analysis.behaviour.conduct import Conduct
 from inferencebench.analysis.leaderboard import AgentRow, Cell
 from inferencebench.run.record import Evaluation, Result
 from inferencebench.suites.model import Record
@@ -19,6 +20,34 @@ class Quantiles(Record):
     ms: tuple[float, ...]
     share: tuple[float, ...]
     """Of the values at or below the `ms` at the same place."""
+
+
+class Moment(Record):
+    """One line of a session's short story."""
+
+    at_s: float | None
+    kind: str
+    """`message`, `tool`, `evaluation` or `end`."""
+    text: str
+
+
+class LaunchRow(Record):
+    """One server start of a session."""
+
+    at_s: float | None
+    by: str
+    """`evaluation`: by the harness; `agent`: by a command of the agent's own."""
+    engine: str | None
+    settings: dict[str, str]
+    """Non-default ones."""
+    known: bool
+    """Whether its launcher was seen."""
+    change: str
+    """Against the start before: `first`, `same`, `one setting`, `3 settings`, `engine`, `unknown`."""
+    ok: bool | None
+    full: bool
+    value: float | None
+    """The primary metric in its native unit, where the harness measured it."""
 
 
 class RunRow(Record):
@@ -51,6 +80,10 @@ class RunRow(Record):
     evaluations: int | None
     total_s: float
     api_usd: float | None
+    conduct: Conduct | None = None
+    """How it worked; None until its directory was read."""
+    moments: tuple[Moment, ...] = ()
+    """Its session in a few lines."""
 
 
 class ScenarioFacts(Record):
@@ -163,6 +196,7 @@ class RunPage(Record):
     """Text files of the submission."""
     diff: Text | None
     trajectory: Excerpt | None
+    launches: tuple[LaunchRow, ...]
     usage: dict[str, JsonValue]
     """Tokens of the steps shown, by kind."""
     notes: tuple[str, ...] = ()

@@ -12,8 +12,9 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined, select_autoesca
 from inferencebench import __version__
 from inferencebench.files import sha256_bytes
 from inferencebench.site import reading, units
-from inferencebench.site.model import BoardView, RunPage, RunRow, Unfinished
+from inferencebench.site.model import RunPage, RunRow, Unfinished
 from inferencebench.site.published import published
+from inferencebench.site.tables import BoardTables
 
 PLOT_STYLE = "'sha256-jSYQUrW7J0b3jPqhZP9C2Xh1PyJKHKXd4s0fpGGKrww='"
 """The one style element that Observable Plot puts into its SVG."""
@@ -23,7 +24,7 @@ POLICY = (
     "base-uri 'none'; form-action 'none'"
 )
 RUN_SUFFIXES = (".html", ".js", ".json")
-TEMPLATES = ("base.html", "index.html", "run.html", "compare.html", "downloads.html")
+TEMPLATES = ("base.html", "index.html", "run.html", "compare.html", "tables.html", "downloads.html")
 
 
 def policy(live: bool) -> str:
@@ -37,10 +38,11 @@ def version() -> str:
 
 
 def overview(
-    views: Sequence[BoardView], rows: Sequence[RunRow], under_way: Sequence[Unfinished], skipped: int, live: bool
+    tables: Sequence[BoardTables], rows: Sequence[RunRow], under_way: Sequence[Unfinished], skipped: int, live: bool
 ) -> dict[str, str]:
     """The pages that show all runs, and their data, by path."""
     common = {"depth": "", "live": live}
+    views = [board.view for board in tables]
     counts = Counter(row.outcome for row in rows)
     facts = {
         "runs": len(rows),
@@ -60,6 +62,7 @@ def overview(
     return {
         "index.html": _render("index.html", facts=facts, views=views, skipped=skipped, **common),
         "compare.html": _render("compare.html", **common),
+        "tables.html": _render("tables.html", boards=tables, **common),
         "downloads.html": _render("downloads.html", names=names, **common),
         "data/overview.js": script("overview", data),
     }

@@ -1,11 +1,12 @@
 """Reading run directories that others wrote: regular files only, never through a link, never more than asked for."""
 
 import os
-import stat
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
+
+from inferencebench.files import open_regular
 
 NOT_READ = (OSError, ValueError, RecursionError)
 """What reading a damaged or foreign file raises."""
@@ -65,22 +66,17 @@ def json_lines(data: bytes) -> list[dict[str, Any]]:
 
 
 def _piece(path: Path, limit: int, *, end: bool) -> Piece:
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(f"{path}: not a regular file")
-        start = max(0, status.st_size - limit) if end else 0
+    with open_regular(path, buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        start = max(0, size - limit) if end else 0
         parts, at = [], start
         while at < start + limit:
-            block = os.pread(fd, min(1 << 20, start + limit - at), at)
+            block = os.pread(file.fileno(), min(1 << 20, start + limit - at), at)
             if not block:
                 break
             parts.append(block)
             at += len(block)
-        return Piece(b"".join(parts), status.st_size)
-    finally:
-        os.close(fd)
+        return Piece(b"".join(parts), size)
 
 
 _CONTROLS = {code: "\ufffd" for code in [*range(32), 127, *range(0x80, 0xA0)] if chr(code) not in "\n\t"}

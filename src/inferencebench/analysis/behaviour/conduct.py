@@ -5,7 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 
-from inferencebench.analysis.behaviour.launches import Configuration, Launch, final_configuration, session
+from inferencebench.analysis.behaviour.launches import Configuration, Launch, Session, final_configuration, session
 from inferencebench.run.record import Evaluation, Result
 from inferencebench.suites.model import Record
 
@@ -55,14 +55,20 @@ class Conduct(Record):
     """Engines launched and not submitted."""
     dependency_spiral: bool
     mentions: tuple[str, ...]
-    """Techniques named anywhere but in the prompt."""
+    """Techniques named in what the agent said, thought or ran."""
     process_score: float | None
     """See `process_score`, 0 to 100."""
 
 
 def conduct(directory: Path, result: Result, evaluations: tuple[Evaluation, ...], budget_s: float | None) -> Conduct:
     """The conduct of a finished run. Reads the trajectory once, as a stream; never raises for what an agent wrote."""
-    found = session(directory, evaluations)
+    return added_up(session(directory, evaluations), directory, result, evaluations, budget_s)
+
+
+def added_up(
+    found: Session, directory: Path, result: Result, evaluations: tuple[Evaluation, ...], budget_s: float | None
+) -> Conduct:
+    """The conduct of a session that was read already."""
     final = final_configuration(directory)
     launches = found.launches
     pairs = list(pairwise(launches))
@@ -129,11 +135,22 @@ def changed(before: Configuration | None, after: Configuration | None) -> int:
 
 
 def _rollbacks(launches: Sequence[Launch]) -> int:
-    count = 0
-    for i, launch in enumerate(launches[2:], 2):
-        if launch.same(launches[i - 1]) is False and any(launch.same(old) for old in launches[: i - 1]):
-            count += 1
-    return count
+    return sum(
+        _differs(launch, launches[i + 1]) and any(_returns(launch, old) for old in launches[: i + 1])
+        for i, launch in enumerate(launches[2:])
+    )
+
+
+def _differs(launch: Launch, last: Launch) -> bool:
+    """Whether it is another thing than the one before: by its settings, where both are known."""
+    if launch.configuration and last.configuration and not (launch.sha256 and last.sha256):
+        return launch.configuration != last.configuration
+    return launch.same(last) is False
+
+
+def _returns(launch: Launch, old: Launch) -> bool:
+    """Whether an older start is this one again; the harness's snapshots are compared with each other only."""
+    return bool(launch.sha256) == bool(old.sha256) and launch.same(old) is True
 
 
 def _first_working(launches: Sequence[Launch], final: Configuration | None, submitted: str) -> bool | None:

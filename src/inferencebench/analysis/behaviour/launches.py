@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from inferencebench.engines.recognition import recognise
+from inferencebench.files import open_regular
 from inferencebench.run.record import Evaluation
 
 LINE_BYTES = 1 << 20
 """A longer line of a trajectory is skipped: no tool call of a person's size is as long."""
+READ_BYTES = 1 << 18
 LAUNCHER_BYTES = 1 << 16
 
 TECHNIQUES: dict[str, tuple[bytes, ...]] = {
@@ -27,7 +29,13 @@ TECHNIQUES: dict[str, tuple[bytes, ...]] = {
         b"radixattention",
     ),
 }
-"""What counts as a mention, in any case (paper, Table 15). Plain words: a transcript has tens of megabytes."""
+"""What counts as a mention, in any case (paper, Table 15), in what the agent says, thinks or runs. What tools print is
+not the agent's: an engine's help names every technique, and its log those of its defaults."""
+
+PASSED_OVER = (b'"kind":"result"', b'"kind": "result"', b'"kind":"prompt"', b'"kind": "prompt"')
+KIND_WITHIN = 400
+"""Bytes of a line among which its kind stands. Most of a transcript, tens of megabytes, is output of tools: such a line
+is not looked at further."""
 
 RUNS_LAUNCHER = re.compile(
     r"(?:^|[;&|\n]\s*)(?:nohup\s+|setsid\s+|exec\s+|timeout\s+\S+\s+)*(?:(?:bash|sh)\s+)?\S*start_server\.sh\b(?!\s*<<)"
@@ -107,7 +115,7 @@ def final_configuration(directory: Path) -> Configuration | None:
 
 
 def _head(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return file.read(LAUNCHER_BYTES).decode(errors="replace")
 
 
@@ -159,14 +167,14 @@ def _serves(text: str) -> bool:
 def _tool_steps(path: Path, mentions: set[str]) -> Iterator[dict[str, Any]]:
     """Tool calls of a trajectory, line by line; what any line mentions goes to `mentions` on the way."""
     try:
-        file = path.open("rb")
+        file = open_regular(path, READ_BYTES)
     except OSError:
         return
     missing = set(TECHNIQUES)
     with file:
         while line := file.readline(LINE_BYTES):
-            # The prompt is ours: what it mentions is no idea of the agent's.
-            if b'"kind":"prompt"' in line or b'"kind": "prompt"' in line:
+            start = line[:KIND_WITHIN]
+            if any(kind in start for kind in PASSED_OVER):
                 continue
             if missing:
                 lowered = line.lower()

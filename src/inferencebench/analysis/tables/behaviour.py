@@ -68,8 +68,8 @@ def _counted(title: str, found: Sequence[Run], of: Sequence[Run], key: str = "mo
 
 def behaviour(runs: Runs, options: Options) -> Made:
     """Final engine of the frozen launcher; distinct non-default configurations launched or submitted; restarts and how
-    many of them launched the very same again; techniques named by the agent. Shares are of all runs, identical
-    relaunches of all restarts."""
+    many of them launched the very same again; techniques named in what the agent said, thought or ran, not in what
+    tools printed. Shares are of all runs, identical relaunches of all restarts."""
     kept, notes = contestants(runs.runs, options)
     engines = Counter(run.conduct.engine or "none" for run in kept)
     rows = []

@@ -6,8 +6,10 @@ import json
 from collections.abc import Callable
 
 from inferencebench.analysis.tables.model import Column, Table, Value
+from inferencebench.serve.text import printable
 
 HOLE = "–"
+CELL_CHARACTERS = 300
 LATEX = str.maketrans(
     {"&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}",
      "^": r"\textasciicircum{}", "\\": r"\textbackslash{}", "–": "--", "±": r"$\pm$", "×": r"$\times$", "τ": r"$\tau$"}
@@ -19,7 +21,7 @@ def shown(column: Column, value: Value | None) -> str:
     if value is None or value.value is None:
         return HOLE
     if not isinstance(value.value, float):
-        text = str(value.value)
+        text = printable(str(value.value), CELL_CHARACTERS)
         digits = 0
     else:
         digits = column.digits

@@ -27,7 +27,11 @@ IB.board = (() => {
   const current = (state) => boards.find((b) => b.id === state.board);
   const ofKind = (kind, wanted) => !wanted || kind === wanted || (wanted === "agent" && ["agent", "script", "red team"].includes(kind))
     || (wanted === "default" && kind === "baseline");
-  const label = (row) => row.condition === "default" ? row.agent : `${row.agent} (${row.condition})`;
+  const agents = new Set([...runs, ...boards.flatMap((b) => b.floor)].map((r) => r.agent));
+  const alike = new Map();
+  for (const agent of agents) alike.set(IB.name(agent), (alike.get(IB.name(agent)) || 0) + 1);
+  const short = (agent) => alike.get(IB.name(agent)) > 1 ? `${IB.name(agent)} · ${IB.scaffold(agent) || agent}` : IB.name(agent);
+  const label = (row) => row.condition === "default" ? short(row.agent) : `${short(row.agent)}, ${IB.condition(row.condition)}`;
   const found = (state, ...texts) => texts.some((t) => t.toLowerCase().includes(state.q.trim().toLowerCase()));
   const passes = (state, row) => (!state.condition || row.condition === state.condition) && ofKind(row.kind, state.kind);
 
@@ -48,7 +52,7 @@ IB.board = (() => {
     all.sort((a, b) => b.eligible - a.eligible || (b.value ?? -1) - (a.value ?? -1) || a.label.localeCompare(b.label));
     const ranked = all.filter((r) => r.eligible && r.value !== null);
     for (const row of all) row.place = ranked.includes(row) ? 1 + ranked.filter((o) => o.value > row.value).length : null;
-    return all.filter((r) => found(state, r.label));
+    return all.filter((r) => found(state, r.label, r.agent, r.condition));
   };
 
   const publishedRows = (state) => {
@@ -60,8 +64,8 @@ IB.board = (() => {
     return all.filter((r) => found(state, r.label, r.scaffold));
   };
 
-  const shownRuns = (state) => runs.filter((r) => r.board === state.board && passes(state, r) && found(state, label(r), r.outcome)
+  const shownRuns = (state) => runs.filter((r) => r.board === state.board && passes(state, r) && found(state, label(r), r.agent, r.condition, r.outcome)
     && (state.focus === "aggregate" || r.scenario === state.focus));
 
-  return { boards, published, defaults, parse, write, current, rows, publishedRows, shownRuns, label, passes, found, LETTERS };
+  return { boards, published, defaults, parse, write, current, rows, publishedRows, shownRuns, label, short, passes, found, LETTERS };
 })();

@@ -16,8 +16,8 @@ IB.charts = (() => {
     }
   });
 
-  // Draw `make(width)` into the figure; `table` gives {columns, rows} of the same data.
-  const show = (figure, label, make, table) => {
+  // Draw `make(width)` into the figure; `table` gives {columns, rows} of the same data, `marks` the legend.
+  const show = (figure, label, make, table, marks = []) => {
     const draw = () => {
       const width = Math.floor(figure.clientWidth) || 320;
       figure.drawnWidth = width;
@@ -28,7 +28,7 @@ IB.charts = (() => {
       const behind = el("details.data", {}, el("summary", {}, "Data of this chart"),
         el("div.scroll", { tabindex: 0 }, IB.fill(el("table.plain"), table.columns, table.rows)));
       behind.open = Boolean(open);
-      figure.replaceChildren(chart, behind);
+      figure.replaceChildren(...(marks.length ? [legend(marks)] : []), chart, behind);
     };
     figure.redraw = draw;
     draw();
@@ -85,7 +85,7 @@ IB.charts = (() => {
     show(figure, `${name}: share of values at or below, by load`, (width) => Plot.plot({
       width, height: 240, marginLeft: 48, marginRight: 16, marginBottom: 40, style: { fontSize: "12px", background: "transparent" },
       x: { label: `${name} (ms)`, type: log ? "log" : "linear", grid: true, ticks: width < 420 ? 4 : 6, nice: true, tickFormat: log ? "~s" : undefined },
-      y: { label: "share at or below", domain: [0, 1], percent: true, domain: [0, 100], grid: true, ticks: 5 },
+      y: { label: "share at or below (%)", percent: true, domain: [0, 100], grid: true, ticks: 5 },
       color: { domain: series, range: SERIES, legend: false },
       marks: [
         Plot.line(points, { x: "ms", y: "share", stroke: "series", strokeWidth: 2, curve: "step-after" }),
@@ -95,10 +95,7 @@ IB.charts = (() => {
       columns: [{ title: "load", cell: (r) => r.series }, ...[0.5, 0.9, 0.99].map((q) => ({ title: `p${100 * q}`, n: true, cell: (r) => IB.seconds(at(r, q) / 1000) })),
         { title: "n", n: true, cell: (r) => String(r.n) }],
       rows: parts,
-    });
-    if (series.length > 1) figure.prepend(legend(series.map((s, i) => [s, SERIES[i % SERIES.length]])));
-    const inner = figure.redraw;
-    figure.redraw = () => { inner(); if (series.length > 1) figure.prepend(legend(series.map((s, i) => [s, SERIES[i % SERIES.length]]))); };
+    }, series.length > 1 ? series.map((s, i) => [s, SERIES[i % SERIES.length]]) : []);
   };
   const at = (part, share) => part.ms[Math.max(0, part.share.findIndex((s) => s >= share - 1e-9))] ?? part.ms.at(-1);
   // Colours by a class of the style sheet where they are variables: the policy forbids style attributes, not properties.

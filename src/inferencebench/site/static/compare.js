@@ -5,7 +5,7 @@
   const { runs } = IB.get("overview");
   const byId = new Map(runs.map((r) => [r.id, r]));
   const node = (id) => document.getElementById(id);
-  const name = (r) => `${r.agent}${r.condition === "default" ? "" : ` (${r.condition})`}, seeds ${r.seeds}${r.repeat ? ` r${r.repeat}` : ""}, ${IB.times(r.speedup)}`;
+  const name = (r) => `${IB.name(r.agent)}${r.condition === "default" ? "" : `, ${IB.condition(r.condition)}`}, seeds ${r.seeds}${r.repeat ? ` r${r.repeat}` : ""}, ${IB.times(r.speedup)}`;
   const option = (value, text) => el("option", { value }, text);
   const wanted = () => new URLSearchParams(location.hash.slice(1));
   let chosen = { a: null, b: null };

@@ -57,6 +57,22 @@ const IB = (() => {
   const KINDS = new Map([["agent", "agent"], ["search", "search"], ["default", "engine default"], ["baseline", "baseline"],
     ["script", "script"], ["red team", "red team"]]);
   const kindName = (kind) => KINDS.get(kind) || kind;
+  // An agent's full name as a person would say it; the full name stays in titles and addresses.
+  const name = (agent) => {
+    const [, kind, main, query] = /^([^:]*):([^?]*)\??(.*)$/s.exec(agent) || [null, "", agent, ""];
+    const given = new URLSearchParams(query);
+    if (kind === "engine") return main === "pytorch" ? "PyTorch baseline" : `${main} default`;
+    if (kind.startsWith("search")) return [kind === "search" ? `${main} search` : `${main} search, blind`, given.get("engine")].filter(Boolean).join(" · ");
+    if (kind === "script") return main.split("/").at(-1) || main;
+    return given.get("effort") ? `${main} (${given.get("effort")})` : main;
+  };
+  const scaffold = (agent) => /^(engine|search|search-blind|script):/.test(agent) ? "" : agent.split(":")[0];
+  const SETTINGS = { budget_s: (v) => `budget ${seconds(Number(v))}`, prompt: (v) => `${v} prompt`, start: (v) => `starts from ${v}`, engine_only: (v) => `${v} only` };
+  const condition = (text) => text.split(/\+(?=[a-z_]+=)/).map((part) => {
+    const [key, ...value] = part.split("=");
+    return Object.hasOwn(SETTINGS, key) ? SETTINGS[key](value.join("=")) : part;
+  }).join(", ");
+  const clock = (s) => `${Math.floor(s / 3600)}:${String(Math.floor(s / 60) % 60).padStart(2, "0")}:${String(Math.floor(s) % 60).padStart(2, "0")}`;
   const words = (name) => name.replaceAll("_", " ");
 
   // A table from columns ({title, n, cell}) and rows; a cell is text or nodes.
@@ -96,5 +112,5 @@ const IB = (() => {
     }, 2000);
   };
 
-  return { put, load, get: (name) => data.get(name), el, fixed, times, withSem, seconds, native, metric, kindName, words, fill, outcome, runLink, base, significant };
+  return { put, load, get: (name) => data.get(name), el, fixed, times, withSem, seconds, native, metric, kindName, name, scaffold, condition, clock, words, fill, outcome, runLink, base, significant };
 })();

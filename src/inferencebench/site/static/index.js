@@ -15,7 +15,7 @@
     node("board").value = state.board;
     const conditions = B.current(state)?.conditions || [];
     if (!conditions.includes(state.condition)) state.condition = "";
-    node("condition").replaceChildren(el("option", { value: "" }, "all"), ...conditions.map((c) => el("option", { value: c }, c)));
+    node("condition").replaceChildren(el("option", { value: "" }, "all"), ...conditions.map((c) => el("option", { value: c }, IB.condition(c))));
     node("condition").value = state.condition;
     const names = ["aggregate", ...scenarioNames()];
     if (!names.includes(state.focus)) state.focus = "aggregate";
@@ -31,7 +31,7 @@
 
   // Leaderboard ---------------------------------------------------------------------------------------------------
   const hover = (r) => {
-    const lines = [r.label, IB.kindName(r.kind), `${IB.withSem(r.value, r.sem)}${r.sem ? " (SEM)" : ""}`];
+    const lines = [r.label, r.agent, `${IB.withSem(r.value, r.sem)}${r.sem ? " (SEM)" : ""}`];
     for (const [name, c] of r.cells || []) lines.push(`${name}: ${IB.withSem(c.speedup_mean, c.speedup_sem)}, ${c.n} runs, ${IB.metric(c.metric)} ${IB.native(c.metric, c.value_mean)}`);
     return lines.join("\n");
   };
@@ -41,14 +41,15 @@
     for (const c of r.cells.values()) for (const [name, n] of Object.entries(c.outcomes)) counts.set(name, (counts.get(name) || 0) + n);
     return [...counts].map(([name, n]) => el(`span.outcome.${name}`, { title: IB.words(name) }, `${n} ${IB.words(name)}`));
   };
-  const find = (r) => el("button.link", { type: "button", title: "show this row's runs", onclick: () => {
+  const kindLine = (r) => [IB.kindName(r.kind), IB.scaffold(r.agent)].filter(Boolean).join(" · ");
+  const find = (r) => el("button.link", { type: "button", title: `${r.agent}: show this row's runs`, onclick: () => {
     node("q").value = r.agent; changed(); node("runs").scrollIntoView(); } }, r.label);
   const drawBoard = () => {
     const rows = B.rows(state);
     const focus = (name) => name === state.focus;
     IB.fill(node("board-table"), [
       { title: "#", n: true, row: false, cell: (r) => r.place === null ? el("span", { title: "not ranked" }, "–") : String(r.place) },
-      { title: "row", cell: (r) => [find(r), el("span", { class: `kind ${r.kind.replace(" ", "-")}` }, IB.kindName(r.kind))] },
+      { title: "row", cell: (r) => [find(r), el("span", { class: `kind ${r.kind.replace(" ", "-")}` }, kindLine(r))] },
       { title: "aggregate", n: true, sorted: focus("aggregate"), cell: (r) => IB.withSem(r.aggregate, r.aggregate_sem) },
       ...scenarioNames().map((name) => ({ title: name, n: true, sorted: focus(name), cell: (r) => cell(r.cells.get(name)) })),
       { title: "outcomes", cell: outcomes },
@@ -59,6 +60,15 @@
     node("headline-note").textContent = top ? `${top.title}${top.model ? `: ${top.model}` : ""}${top.hardware ? ` on ${top.hardware}` : ""}. ${what}, mean ± standard error; the dashed line is the baseline.` : "No run is finished yet.";
     charts.bars(node("headline"), shown.slice(0, 40).map((r) => ({ ...r, hover: hover(r) })), { label: `Speedup by row, ${what}`, faded: (r) => r.place === null });
     node("said").textContent = `${rows.length} rows, ranked by ${what}`;
+  };
+
+  const publishedConduct = () => {
+    const b = B.published.behaviour;
+    const list = (rows, unit) => Object.entries(rows).map(([name, value]) => `${IB.words(name)} ${value}${unit}`).join(", ");
+    const rows = [["final engine, runs", list(b.final_framework, "")], ["non-default configurations", list(b.distinct_nondefault_configs.percent, " %")],
+      ["server restarts", `median ${b.server_restarts.median}, ${b.server_restarts.relaunch_identical_percent} % identical relaunches`], ["techniques named", list(b.technique_mentions_percent, " %")]];
+    return el("details", {}, el("summary", {}, "Published: behaviour"), el("p.note", {}, "Paper, Table 15 and section 5.1"),
+      el("div.scroll", { tabindex: 0 }, IB.fill(el("table.plain"), [{ title: "", cell: (r) => r[0] }, { title: "180 runs", cell: (r) => r[1] }], rows)));
   };
 
   // Published results ---------------------------------------------------------------------------------------------
@@ -89,6 +99,7 @@
         budgetChart(figure, rows);
         continue;
       }
+      if (section === "conduct") parts.push(publishedConduct());
       for (const table of B.published.references.filter((t) => t.section === section)) {
         parts.push(el("details", {}, el("summary", {}, `Published: ${table.title}`), el("p.note", {}, table.source),
           el("div.scroll", { tabindex: 0 }, IB.fill(el("table.plain"), table.columns.map((title, i) => ({ title, cell: (r) => r.cells[i] })), table.rows.map((cells) => ({ cells }))))));
@@ -128,11 +139,8 @@
       marks: [Plot.barX(flat, Plot.stackX({ y: "label", x: "n", fill: "outcome", order: charts.OUTCOMES, insetTop: 3, insetBottom: 3 })),
         Plot.tip(flat, Plot.pointer(Plot.stackX({ y: "label", x: "n", z: "outcome", order: charts.OUTCOMES, ...charts.text((f) => `${f.label}\n${f.n} ${IB.words(f.outcome)}`) })))],
     }), { columns: [{ title: "outcome", cell: (o) => IB.words(o.outcome) }, { title: "runs", n: true, cell: (o) => String(o.n) },
-      { title: "share", n: true, cell: (o) => `${(100 * o.n / runs.length).toFixed(1)} %` }], rows: total });
-    const figure = node("outcome-chart");
-    const inner = figure.redraw;
-    figure.redraw = () => { inner(); figure.prepend(charts.legend(total.map((o) => [`${IB.words(o.outcome)}: ${o.n} (${(100 * o.n / runs.length).toFixed(0)} %)`, fill(o.outcome)]))); };
-    figure.redraw();
+      { title: "share", n: true, cell: (o) => `${(100 * o.n / runs.length).toFixed(1)} %` }], rows: total },
+    total.map((o) => [`${IB.words(o.outcome)}: ${o.n} (${(100 * o.n / runs.length).toFixed(0)} %)`, fill(o.outcome)]));
   };
   const drawFound = () => {
     const rows = B.shownRuns(state).filter((r) => r.found_speedup !== null).map((r) => ({ ...r, label: B.label(r) }));
@@ -163,10 +171,8 @@
         Plot.ruleX(shown.filter((p) => p.aggregate_sem), { x: "budget_s", y1: (p) => p.aggregate - p.aggregate_sem, y2: (p) => p.aggregate + p.aggregate_sem, stroke: "series", strokeWidth: 1.5 }),
         Plot.line(shown, { x: "budget_s", y: "aggregate", stroke: "series", strokeWidth: 2 }), Plot.dot(shown, { x: "budget_s", y: "aggregate", fill: "series", r: 4 }),
         Plot.tip(shown, Plot.pointer({ x: "budget_s", y: "aggregate", ...charts.text((p) => `${p.series}\n${IB.seconds(p.budget_s)}: ${IB.withSem(p.aggregate, p.aggregate_sem)}`) }))],
-    }), { columns: [{ title: "row", cell: (p) => p.series }, { title: "budget", n: true, cell: (p) => IB.seconds(p.budget_s) }, { title: "aggregate", n: true, cell: (p) => IB.withSem(p.aggregate, p.aggregate_sem) }], rows: shown });
-    const inner = figure.redraw;
-    figure.redraw = () => { inner(); figure.prepend(charts.legend(series.map((s, i) => [s, charts.SERIES[i % charts.SERIES.length]]))); };
-    figure.redraw();
+    }), { columns: [{ title: "row", cell: (p) => p.series }, { title: "budget", n: true, cell: (p) => IB.seconds(p.budget_s) }, { title: "aggregate", n: true, cell: (p) => IB.withSem(p.aggregate, p.aggregate_sem) }], rows: shown },
+    series.map((s, i) => [s, charts.SERIES[i % charts.SERIES.length]]));
   };
   const drawConditions = () => {
     const all = B.rows({ ...state, condition: "", q: state.q });
@@ -174,7 +180,7 @@
     const slot = node("condition-table");
     if (!several.length) { slot.replaceChildren(el("p.note", {}, "Every row here was run under one condition.")); return; }
     slot.replaceChildren(el("div.scroll", { tabindex: 0 }, IB.fill(el("table"), [
-      { title: "agent", cell: (r) => r.agent }, { title: "condition", cell: (r) => r.condition },
+      { title: "agent", cell: (r) => B.short(r.agent) }, { title: "condition", cell: (r) => IB.condition(r.condition) },
       { title: "aggregate", n: true, cell: (r) => IB.withSem(r.aggregate, r.aggregate_sem) },
       ...scenarioNames().map((name) => ({ title: name, n: true, cell: (r) => cell(r.cells.get(name)) })),
       { title: "passed", n: true, cell: (r) => { const n = d3.sum(r.cells.values(), (c) => c.outcomes.passed || 0); const of = d3.sum(r.cells.values(), (c) => d3.sum(Object.values(c.outcomes))); return `${n} of ${of}`; } },
@@ -214,7 +220,7 @@
   const draw = () => {
     drawChoices(); drawBoard(); drawReferences(); drawScenarios(); drawOutcomes(); drawFound();
     budgetChart(node("budget-chart"), (B.current(state)?.budgets || []).filter((p) => B.found(state, p.series)));
-    drawConditions(); drawCost(); drawRuns();
+    drawConditions(); drawCost(); IB.insights.draw(B, state); drawRuns();
   };
   const changed = () => {
     read();
@@ -222,7 +228,8 @@
     history.replaceState(null, "", `#${B.write(state)}`);
     draw();
   };
-  node("controls").addEventListener("change", (event) => { const { name, value } = event.target; changed(); if (name === "focus") document.querySelector(`#focus input[value="${CSS.escape(value)}"]`)?.focus(); });
+  // The search field is heard as one types; its change, when one clicks elsewhere, would redraw what is being clicked.
+  node("controls").addEventListener("change", (event) => { const { id, name, value } = event.target; if (id === "q") return; changed(); if (name === "focus") document.querySelector(`#focus input[value="${CSS.escape(value)}"]`)?.focus(); });
   node("q").addEventListener("input", changed);
   node("controls").addEventListener("submit", (event) => event.preventDefault());
   node("controls").addEventListener("reset", (event) => { event.preventDefault(); state = { ...B.defaults(), board: state.board }; history.replaceState(null, "", `#${B.write(state)}`); draw(); });
