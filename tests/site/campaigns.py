@@ -235,6 +235,7 @@ def _samples(folder: Path, raw: float, requests: int, draw: random.Random) -> Me
         ]
     samples = Samples(measured, chunks)
     write_samples(folder / "measure" / "launch-0", samples)
+    _telemetry(folder / "measure" / "launch-0", draw)
     found = Measured(
         measurement_version=1,
         launches=(Launch(ready_s=12.5, limits={"processes": "cgroup v2"}),),
@@ -242,6 +243,22 @@ def _samples(folder: Path, raw: float, requests: int, draw: random.Random) -> Me
     )
     _write(folder / "measure" / "measured.json", found.model_dump_json())
     return found
+
+
+def _telemetry(launch: Path, draw: random.Random) -> None:
+    rows = []
+    for look in range(60):
+        gpu = {
+            "gpu_percent": 80 + draw.randint(-9, 9),
+            "memory_bytes": 60 << 30,
+            "power_w": 500 + draw.uniform(-50, 50),
+        }
+        row = {"at_s": 2.0 * look, "cpu_percent": 40 + draw.uniform(-9, 9), "memory_bytes": 9 << 30, "gpus": [gpu]}
+        rows.append(canonical_json(row).decode())
+    _write(launch / "telemetry.jsonl", "\n".join(rows) + "\n")
+    text = '# TYPE vllm:generation_tokens_total counter\nvllm:generation_tokens_total{{m="x"}} {}\nvllm:idle 0\n'
+    _write(launch / "metrics-before.prom", text.format(160.0))
+    _write(launch / "metrics-after.prom", text.format(9160.0) + f'vllm:odd{{k="{HOSTILE[:30]}"}} 1\n')
 
 
 def _session(folder: Path, agent: str, budget_s: float, evaluations: tuple[Evaluation, ...]) -> None:

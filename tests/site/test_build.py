@@ -92,6 +92,8 @@ def test_damaged_foreign_and_unfinished_directories_are_said_once_each(copy: Pat
         "freeze/diff.patch",
         "measure/launch-0/requests.parquet",
         "measure/launch-0/chunks.parquet",
+        "measure/launch-0/telemetry.jsonl",
+        "measure/launch-0/metrics-after.prom",
     ],
 )
 @pytest.mark.parametrize(
@@ -103,6 +105,23 @@ def test_a_damaged_part_costs_only_itself(records: Path, tmp_path: Path, name: s
     copied = Path(shutil.copytree(run, tmp_path / "run"))
     (copied / name).write_bytes(content)
     assert build([copied], tmp_path / "site").runs == 1
+
+
+def test_telemetry_is_on_the_runs_page(records: Path, tmp_path: Path) -> None:
+    run = next(p.parent for p in records.rglob("result.json"))
+    build([run], tmp_path / "site")
+    (page,) = (tmp_path / "site" / "runs").glob("*.html")
+    assert re.search(r"vllm:generation_tokens_total.*?9,000", page.read_text(), re.DOTALL)
+    text = page.with_suffix(".js").read_text()
+    found = re.search(r', (".*")\);\n$', text, re.DOTALL)
+    assert found
+    lines = json.loads(json.loads(found[1]))["telemetry"]
+    assert {(t["name"], t["device"], t["unit"]) for t in lines} >= {
+        ("CPU", "machine", "%"),
+        ("memory", "GPU 0", "GiB"),
+        ("power", "GPU 0", "W"),
+    }
+    assert all(len(t["at_s"]) == len(t["values"]) == 60 for t in lines)
 
 
 def test_links_and_pipes_in_a_run_are_not_followed(records: Path, tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_a_scenario_re_ranks_and_the_address_keeps_it(page: Any, site: Path) -> 
 def test_filters_and_search(page: Any, site: Path) -> None:
     page.goto(f"{site.as_uri()}/index.html")
     page.select_option("#kind", "search")
-    assert order(page) == ["smac search · vllm", "random search · vllm"]
+    assert order(page) == ["SMAC search · vllm", "random search · vllm"]
     page.select_option("#kind", "")
     page.select_option("#condition", "budget_s=600.0")
     assert order(page) == ["claude-haiku-4-5, budget 10 min"]

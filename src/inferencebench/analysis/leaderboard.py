@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Literal, NamedTuple
 
-from inferencebench.analysis.statistics import geometric_mean, jackknife_sem
+from inferencebench.analysis.statistics import bootstrap_interval, geometric_mean, jackknife_sem, rank_intervals
 from inferencebench.run.record import Outcome, Result
 from inferencebench.suites.model import Record, ScenarioName
 
@@ -50,8 +50,12 @@ class AgentRow(Record):
     """Geometric mean of the cell means."""
     aggregate_sem: float | None
     """Jackknife over seed pairs of the published estimator; None for fewer than two pairs."""
+    aggregate_ci95: tuple[float, float] | None = None
+    """Bootstrap over seed pairs, see `statistics.bootstrap_interval`."""
     rank: int | None
     """Among rows that are ranked and cover every scenario of the board; ties share a rank."""
+    rank_ci95: tuple[int, int] | None = None
+    """Central 95 % of its ranks when the seed pairs are drawn anew, see `statistics.rank_intervals`."""
 
 
 class Board(NamedTuple):
@@ -72,7 +76,13 @@ def board(results: Sequence[Result], regression: Regression = "floor") -> Board:
     rows = [_row(group, [c for c in cells if _key(c) == key], regression) for key, group in groups.items()]
     by_key = {key: all(c.ranked for c in cells if _key(c) == key) for key in groups}
     eligible = [r for r in rows if by_key[_key(r)] and r.scenarios == len(covered[r.suite])]
-    ranked = [r.model_copy(update={"rank": _rank(r, eligible)}) if r in eligible else r for r in rows]
+    spans = _spans([(key, row) for key, row in zip(groups, rows, strict=True) if row in eligible], groups, regression)
+    ranked = [
+        row.model_copy(update={"rank": _rank(row, eligible), "rank_ci95": spans.get(_key(row))})
+        if row in eligible
+        else row
+        for row in rows
+    ]
     ranked.sort(key=lambda r: (r.suite, r.rank is None, -(r.aggregate or 0.0), r.agent, r.condition))
     order = {_key(row): number for number, row in enumerate(ranked)}
     scenario_order = list(ScenarioName)
@@ -123,15 +133,29 @@ def _cell(runs: list[Result], regression: Regression) -> Cell:
 
 def _row(group: dict[ScenarioName, list[Result]], cells: list[Cell], regression: Regression) -> AgentRow:
     means = [c.speedup_mean for c in cells if c.speedup_mean is not None]
+    own = scores(group, regression)
     return AgentRow(
         suite=cells[0].suite,
         agent=cells[0].agent,
         condition=cells[0].condition,
         scenarios=len(means),
         aggregate=geometric_mean(means) if means else None,
-        aggregate_sem=jackknife_sem(scores(group, regression)) if len(means) == len(cells) else None,
+        aggregate_sem=jackknife_sem(own) if len(means) == len(cells) else None,
+        aggregate_ci95=bootstrap_interval(own) if len(means) == len(cells) else None,
         rank=None,
     )
+
+
+def _spans(
+    eligible: Sequence[tuple[tuple[str, str, str], AgentRow]],
+    groups: Mapping[tuple[str, str, str], Mapping[ScenarioName, Sequence[Result]]],
+    regression: Regression,
+) -> dict[tuple[str, str, str], tuple[int, int]]:
+    """Rank intervals of these rows, suite by suite."""
+    found: dict[tuple[str, str, str], tuple[int, int]] = {}
+    for suite in {row.suite for _, row in eligible}:
+        found |= rank_intervals({key: scores(groups[key], regression) for key, row in eligible if row.suite == suite})
+    return found
 
 
 def _rank(row: AgentRow, eligible: list[AgentRow]) -> int:

@@ -1,5 +1,6 @@
 """`inferencebench site` and `inferencebench serve`: results as pages."""
 
+import contextlib
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -66,15 +67,9 @@ def serve(
 
     with tempfile.TemporaryDirectory(prefix="inferencebench-site-") as folder:
         out = Path(folder)
-        # A missing directory is an input error now, and only then something to wait for.
-        notes(written_live(directories, out))
+        live = Live(directories, out, say)
+        notes(live.first().skipped)
         server = open_server(out, port)
         stdout().print(f"http://{HOST}:{server.server_address[1]}/index.html", highlight=False, markup=False)
-        follow(Live(directories, out, say), server, every, say)
-
-
-def written_live(directories: list[Path], out: Path) -> list[str]:
-    """The first build of a live site; what it skipped."""
-    from inferencebench.site.build import build
-
-    return build(directories, out, live=True).skipped
+        with contextlib.suppress(KeyboardInterrupt):
+            follow(live, server, every, say)

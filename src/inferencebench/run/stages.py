@@ -30,6 +30,7 @@ from inferencebench.run.service import serving
 from inferencebench.run.spec import RunSpec
 from inferencebench.sandbox.contract import KillReport, Sandbox
 from inferencebench.sandbox.removal import remove_tree
+from inferencebench.serve import telemetry
 from inferencebench.serve.server import ServerFailed
 from inferencebench.suites.model import Record
 from inferencebench.workload.model import QuestionSet, RequestSet
@@ -317,7 +318,8 @@ def _measured(run: RunContext, prepared: Prepared, submission: Manifest | Server
             failure = ServerFailure(reason=error.reason, log_tail=error.log_tail, exit_code=error.server_exit_code)
             break
         launches.append(running.launch)
-        measurement = measure_speed(running.server, run.bench, run.spec.the_scenario, prepared.eval.requests, logs)
+        with telemetry.watching(running.server, logs, run.bench.cores.server, run.bench.gpus):
+            measurement = measure_speed(running.server, run.bench, run.spec.the_scenario, prepared.eval.requests, logs)
         measurements.append(measurement)
         if not answered_enough(measurement, run.spec.suite.min_success_rate):
             reason = "; ".join(measurement.invalid_reasons)

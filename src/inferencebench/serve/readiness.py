@@ -33,18 +33,28 @@ def ask_models(connect: Callable[[float], socket.socket], deadline: float) -> tu
     Raises OSError when there is no answer yet (refused, reset, HTTP error, no model yet), NotAServerError when there
     is a wrong one."""
     allowed = max(0.05, min(LOOK_S, deadline - time.monotonic()))
-    sock = connect(allowed)
+    status, body = get(connect, "/v1/models", allowed, ANSWER_BYTES)
+    if status != 200:
+        raise OSError(f"GET /v1/models answered {status}")
+    return model_ids(body)
+
+
+def get(connect: Callable[[float], socket.socket], path: str, allowed_s: float, most_bytes: int) -> tuple[int, bytes]:
+    """Status and body (its first `most_bytes`) of `GET path`, all of it within `allowed_s`.
+
+    Raises OSError when there is no answer, NotAServerError when it is no HTTP."""
+    sock = connect(allowed_s)
     # A per-read timeout would let a server drip one byte at a time without end.
     late = threading.Event()
-    cut = threading.Timer(allowed, _cut, [sock, late])
+    cut = threading.Timer(allowed_s, _cut, [sock, late])
     cut.daemon = True
     cut.start()
     connection = http.client.HTTPConnection("localhost")
     connection.sock = sock
     try:
-        connection.request("GET", "/v1/models", headers={"Connection": "close"})
+        connection.request("GET", path, headers={"Connection": "close"})
         response = connection.getresponse()
-        body = response.read(ANSWER_BYTES)
+        body = response.read(most_bytes)
     except (http.client.RemoteDisconnected, http.client.IncompleteRead) as error:
         raise ConnectionResetError(f"the connection was closed: {error}") from None
     except http.client.HTTPException as error:
@@ -54,10 +64,8 @@ def ask_models(connect: Callable[[float], socket.socket], deadline: float) -> tu
         cut.cancel()
         connection.close()
     if late.is_set():
-        raise TimeoutError(f"GET /v1/models was not answered in full within {allowed:.1f} s")
-    if response.status != 200:
-        raise OSError(f"GET /v1/models answered {response.status}")
-    return model_ids(body)
+        raise TimeoutError(f"GET {path} was not answered in full within {allowed_s:.1f} s")
+    return response.status, body
 
 
 def model_ids(body: bytes) -> tuple[str, ...]:

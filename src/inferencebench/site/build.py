@@ -40,6 +40,8 @@ READ_FOR_A_PAGE = (
     "freeze/submission",
     "measure/measured.json",
     "measure/launch-0/requests.parquet",
+    "measure/launch-0/telemetry.jsonl",
+    "measure/launch-0/metrics-after.prom",
 )
 """What a run's page is made of; when none changed in size or time, the page is not made again."""
 

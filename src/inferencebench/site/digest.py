@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from inferencebench.analysis.behaviour import launches
 from inferencebench.analysis.behaviour.conduct import added_up
 from inferencebench.run.record import Evaluation
-from inferencebench.site import reading, story, transcript
+from inferencebench.site import reading, story, telemetry, transcript
 from inferencebench.site.boards import Run
 from inferencebench.site.model import Event, Excerpt, Quantiles, RunPage, RunRow, Span, Text
 from inferencebench.site.redact import redacted
@@ -49,6 +49,8 @@ def digest(run: Run, row: RunRow) -> RunPage:
         spans=spans,
         events=tuple(_shown(event, start) for event in rows[:MOST_EVENTS]),
         distributions=_distributions(run.directory, notes),
+        telemetry=telemetry.series(run.directory / "measure"),
+        counted=telemetry.counted(run.directory / "measure"),
         files=tuple(_files(run.directory)),
         diff=_text(run.directory / "freeze" / "diff.patch", "diff.patch", DIFF_BYTES),
         trajectory=trajectory,

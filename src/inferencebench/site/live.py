@@ -64,6 +64,11 @@ class Live:
         self._seen: object = None
         self._number = 0
 
+    def first(self) -> Built:
+        """The first build. Raises UserError for a directory that does not exist: that is no error to wait out."""
+        now = self._signature()
+        return self._put(build(self._directories, self._out, live=True), now)
+
     def refresh(self) -> Built | None:
         """Build again if something changed; None if not. Errors of the records are said, and the site stays as it is.
 
@@ -76,7 +81,10 @@ class Live:
         except (BenchError, OSError) as error:
             self._say(f"not rebuilt: {error}")
             return None
-        self._seen = now
+        return self._put(built, now)
+
+    def _put(self, built: Built, signature: object) -> Built:
+        self._seen = signature
         self._number += 1
         write_atomic(self._out / LIVE, orjson.dumps({"build": self._number, "at": time.time()}))
         return built

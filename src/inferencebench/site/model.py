@@ -178,6 +178,26 @@ class Text(Record):
     left_out_bytes: int = 0
 
 
+class Series(Record):
+    """One quantity over the measurement."""
+
+    name: str
+    device: str
+    unit: str
+    at_s: tuple[float, ...]
+    """Seconds since the measurement of its launch began."""
+    values: tuple[float, ...]
+
+
+class Counted(Record):
+    """One of the engine's own metrics that changed while it was measured."""
+
+    name: str
+    """With its labels."""
+    before: float
+    after: float
+
+
 class RunPage(Record):
     """Everything a run's page shows."""
 
@@ -192,6 +212,8 @@ class RunPage(Record):
     spans: tuple[Span, ...]
     events: tuple[Event, ...]
     distributions: tuple[Quantiles, ...]
+    telemetry: tuple[Series, ...]
+    counted: tuple[Counted, ...]
     files: tuple[Text, ...]
     """Text files of the submission."""
     diff: Text | None

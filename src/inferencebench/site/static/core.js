@@ -62,7 +62,8 @@ const IB = (() => {
     const [, kind, main, query] = /^([^:]*):([^?]*)\??(.*)$/s.exec(agent) || [null, "", agent, ""];
     const given = new URLSearchParams(query);
     if (kind === "engine") return main === "pytorch" ? "PyTorch baseline" : `${main} default`;
-    if (kind.startsWith("search")) return [kind === "search" ? `${main} search` : `${main} search, blind`, given.get("engine")].filter(Boolean).join(" · ");
+    const sampler = ["smac", "tpe"].includes(main) ? main.toUpperCase() : main;
+    if (kind.startsWith("search")) return [kind === "search" ? `${sampler} search` : `${sampler} search, blind`, given.get("engine")].filter(Boolean).join(" · ");
     if (kind === "script") return main.split("/").at(-1) || main;
     return given.get("effort") ? `${main} (${given.get("effort")})` : main;
   };

@@ -31,7 +31,9 @@
 
   // Leaderboard ---------------------------------------------------------------------------------------------------
   const hover = (r) => {
+    const whole = state.focus === "aggregate" && r.aggregate_ci95 ? `95 % interval ${r.aggregate_ci95.map((v) => IB.fixed(v)).join("–")} (bootstrap over seed pairs)` : null;
     const lines = [r.label, r.agent, `${IB.withSem(r.value, r.sem)}${r.sem ? " (SEM)" : ""}`];
+    if (whole) lines.push(whole);
     for (const [name, c] of r.cells || []) lines.push(`${name}: ${IB.withSem(c.speedup_mean, c.speedup_sem)}, ${c.n} runs, ${IB.metric(c.metric)} ${IB.native(c.metric, c.value_mean)}`);
     return lines.join("\n");
   };
@@ -39,16 +41,23 @@
   const outcomes = (r) => {
     const counts = new Map();
     for (const c of r.cells.values()) for (const [name, n] of Object.entries(c.outcomes)) counts.set(name, (counts.get(name) || 0) + n);
-    return [...counts].map(([name, n]) => el(`span.outcome.${name}`, { title: IB.words(name) }, `${n} ${IB.words(name)}`));
+    return [...counts].sort((a, b) => charts.OUTCOMES.indexOf(a[0]) - charts.OUTCOMES.indexOf(b[0])).map(([name, n]) => el(`span.outcome.${name}`, { title: IB.words(name) }, `${n} ${IB.words(name)}`));
   };
   const kindLine = (r) => [IB.kindName(r.kind), IB.scaffold(r.agent)].filter(Boolean).join(" · ");
   const find = (r) => el("button.link", { type: "button", title: `${r.agent}: show this row's runs`, onclick: () => {
     node("q").value = r.agent; changed(); node("runs").scrollIntoView(); } }, r.label);
+  // The interval of a rank is among all rows, so it is shown only where all are.
+  const place = (r) => {
+    if (r.place === null) return el("span", { title: "not ranked" }, "–");
+    const whole = state.focus === "aggregate" && !state.kind && !state.condition && !state.raw;
+    const [low, high] = whole && r.rank_ci95 ? r.rank_ci95 : [r.place, r.place];
+    return low === high ? String(r.place) : [String(r.place), el("small", { title: "ranks when the seed pairs are drawn anew, 95 %" }, `${low}–${high}`)];
+  };
   const drawBoard = () => {
     const rows = B.rows(state);
     const focus = (name) => name === state.focus;
     IB.fill(node("board-table"), [
-      { title: "#", n: true, row: false, cell: (r) => r.place === null ? el("span", { title: "not ranked" }, "–") : String(r.place) },
+      { title: "#", n: true, row: false, cell: place },
       { title: "row", cell: (r) => [find(r), el("span", { class: `kind ${r.kind.replace(" ", "-")}` }, kindLine(r))] },
       { title: "aggregate", n: true, sorted: focus("aggregate"), cell: (r) => IB.withSem(r.aggregate, r.aggregate_sem) },
       ...scenarioNames().map((name) => ({ title: name, n: true, sorted: focus(name), cell: (r) => cell(r.cells.get(name)) })),

@@ -28,4 +28,23 @@
     cards.append(el("div.card", {}, el("h3", {}, name), figure));
     distribution(figure, name, run.distributions.filter((d) => d.name === name).map((d) => ({ ...d, series: d.load })));
   }
+
+  const machine = document.getElementById("telemetry");
+  for (const name of [...new Set(run.telemetry.map((t) => t.name))]) {
+    const lines = run.telemetry.filter((t) => t.name === name);
+    const points = lines.flatMap((t) => t.at_s.map((at, i) => ({ device: t.device, at, value: t.values[i] })));
+    const devices = [...new Set(lines.map((t) => t.device))];
+    const { unit } = lines[0];
+    const figure = el("figure");
+    machine.append(el("div.card", {}, el("h3", {}, name, el("small", {}, unit)), figure));
+    show(figure, `${name} during the measurement`, (width) => Plot.plot({
+      width, height: 200, marginLeft: 48, marginRight: 16, marginBottom: 40, style: { fontSize: "12px", background: "transparent" },
+      x: { label: "seconds of the measurement", grid: true }, y: { label: unit, grid: true, zero: true, nice: true },
+      color: { domain: devices, range: IB.charts.SERIES },
+      marks: [Plot.line(points, { x: "at", y: "value", stroke: "device", strokeWidth: 2 }), Plot.dot(points.length < 60 ? points : [], { x: "at", y: "value", fill: "device", r: 2.5 }),
+        Plot.tip(points, Plot.pointerX({ x: "at", y: "value", ...text((p) => `${p.device}\n${IB.seconds(p.at)}: ${IB.significant(p.value)} ${unit}`) }))],
+    }), { columns: [{ title: "device", cell: (t) => t.device }, { title: "mean", n: true, cell: (t) => `${IB.significant(d3.mean(t.values))} ${unit}` },
+      { title: "most", n: true, cell: (t) => `${IB.significant(d3.max(t.values))} ${unit}` }, { title: "looks", n: true, cell: (t) => String(t.values.length) }], rows: lines },
+    devices.length > 1 ? devices.map((d, i) => [d, IB.charts.SERIES[i % IB.charts.SERIES.length]]) : []);
+  }
 })();
