@@ -23,6 +23,8 @@ class TrialPlan:
     """No request starts later than this after the load's begin."""
     questions: int
     ready_s: float
+    patience_s: float
+    """The warm-up, each profile and the questions are each given up after so long: a server that hangs under load."""
     home: Path | None = None
     """HOME of the server, kept between trials for compile caches."""
 
