@@ -2,6 +2,7 @@
 
 import json
 import random
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from inferencebench.errors import UserError
 from inferencebench.search import simulate, space
 from inferencebench.search.journal import Journal
-from inferencebench.search.protocol import LEAST_TRIALS, Outcome, Policy, Search
+from inferencebench.search.outcome import Outcome
+from inferencebench.search.protocol import LEAST_TRIALS, Policy, Search, chance
 from inferencebench.search.samplers import Sampler, Told, make
 from inferencebench.search.slo import Slo
 from inferencebench.search.trials import Candidate, Gate, Kind, Reading, Status
@@ -45,7 +47,7 @@ class Toy:
     def elapsed_s(self) -> float:
         return self.now_s
 
-    def run(self, candidate: Candidate, questions: int, deadline_s: float) -> Reading:
+    def run(self, candidate: Candidate, questions: int, deadline_s: float, worth: float = inf) -> Reading:
         self.seen.append(candidate)
         if self.die_after is not None and len(self.seen) > self.die_after:
             raise KeyboardInterrupt
@@ -96,7 +98,7 @@ def test_what_the_full_gate_refuses_makes_room_for_the_next(tmp_path: Path) -> N
     class Borderline(Toy):
         """Everything faster than speed 3 answers a little worse: not surely below tau, never surely above it."""
 
-        def run(self, candidate: Candidate, questions: int, deadline_s: float) -> Reading:
+        def run(self, candidate: Candidate, questions: int, deadline_s: float, worth: float = inf) -> Reading:
             reading = super().run(candidate, questions, deadline_s)
             if float(candidate.configuration.get("speed", 0)) < 4 or reading.gate is None:
                 return reading
@@ -113,9 +115,39 @@ def test_what_the_full_gate_refuses_makes_room_for_the_next(tmp_path: Path) -> N
     assert len(fast) == len({str(r["candidate"]) for r in fast}), "one full gate each"
 
 
+def test_a_likely_gain_goes_before_a_large_one_that_the_gate_will_refuse(tmp_path: Path) -> None:
+    class Tempting(Toy):
+        """`cheat` is three times as fast, and a little worse: no small gate is sure of it, the full one is."""
+
+        def run(self, candidate: Candidate, questions: int, deadline_s: float, worth: float = inf) -> Reading:
+            reading = super().run(candidate, questions, deadline_s)
+            if reading.gate is None or not candidate.configuration.get("cheat"):
+                return reading
+            error = 0.03 * (100 / questions) ** 0.5
+            worse = reading.gate.model_copy(update={"correct": int(0.76 * questions), "standard_error": error})
+            return reading.model_copy(update={"gate": worse})
+
+    machine = Tempting()
+    outcome = search(machine, tmp_path / "j", budget_s=120)
+    rows = [json.loads(line) for line in (tmp_path / "j").read_bytes().splitlines()[1:]]
+    confirmed = [r["candidate"]["configuration"] for r in rows if r["kind"] == Kind.CONFIRMATION]
+    assert confirmed
+    assert "cheat" not in confirmed[0]
+    assert outcome.confirmed
+    assert "cheat" not in outcome.candidate.configuration
+
+
+def test_the_chance_of_a_full_gate() -> None:
+    gate = Gate(correct=80, total=100, reference_share=0.8, standard_error=0.0)
+    assert chance(gate, 400, 0.95) == 1.0, "every answer as the reference's"
+    worse = Gate(correct=76, total=100, reference_share=0.8, standard_error=0.03)
+    assert chance(worse, 400, 0.95) < chance(worse.model_copy(update={"correct": 79}), 400, 0.95) < 1
+    assert chance(worse, 100, 0.95) == 0.0, "no question is left that could help"
+
+
 def test_without_any_gate_two_launches_confirm(tmp_path: Path) -> None:
     class Ungated(Toy):
-        def run(self, candidate: Candidate, questions: int, deadline_s: float) -> Reading:
+        def run(self, candidate: Candidate, questions: int, deadline_s: float, worth: float = inf) -> Reading:
             return super().run(candidate, questions, deadline_s).model_copy(update={"gate": None})
 
     outcome = search(Ungated(), tmp_path / "j")
@@ -156,7 +188,7 @@ def test_what_the_end_of_the_budget_cuts_off_says_nothing(tmp_path: Path) -> Non
     class Slow(Toy):
         """A second launch of anything takes until after the end."""
 
-        def run(self, candidate: Candidate, questions: int, deadline_s: float) -> Reading:
+        def run(self, candidate: Candidate, questions: int, deadline_s: float, worth: float = inf) -> Reading:
             known = candidate in self.seen
             reading = super().run(candidate, questions, deadline_s)
             if not known:
@@ -173,7 +205,7 @@ def test_a_winner_within_the_noise_is_held_against_more_launches_of_the_default(
     class Noisy(Toy):
         """No setting changes anything; one launch differs from the next by 5 %."""
 
-        def run(self, candidate: Candidate, questions: int, deadline_s: float) -> Reading:
+        def run(self, candidate: Candidate, questions: int, deadline_s: float, worth: float = inf) -> Reading:
             reading = super().run(Candidate(engine="toy"), questions, deadline_s)
             self.seen[-1] = candidate
             return reading.model_copy(update={"loss": self.noise.gauss(1.0, 0.05)})
@@ -291,7 +323,7 @@ class Ungraded:
     def elapsed_s(self) -> float:
         return self.machine.elapsed_s()
 
-    def run(self, candidate: Candidate, questions: int, deadline_s: float) -> Reading:
+    def run(self, candidate: Candidate, questions: int, deadline_s: float, worth: float = inf) -> Reading:
         return self.machine.run(candidate, 0, deadline_s)
 
 

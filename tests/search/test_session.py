@@ -12,6 +12,7 @@ from inferencebench.agents.search import Options, SearchAgent
 from inferencebench.errors import UserError
 from inferencebench.gates.quality import Answer
 from inferencebench.load.model import Measurement
+from inferencebench.load.speculation import Speculation
 from inferencebench.run.clock import Clock
 from inferencebench.run.trial import TrialPlan, TrialResult
 from inferencebench.search import journal as journals
@@ -53,7 +54,7 @@ class FakeEvaluator:
         measured = Measurement.model_construct(
             valid=True, invalid_reasons=(), ttft_s=0.1, tpot_s=0.02, requests_per_s=1.0, balanced_score=None
         )
-        return TrialResult(measured, answers, 5.0, 40.0, 10.0)
+        return TrialResult(measured, answers, 5.0, 40.0, 10.0, Speculation(0.25, 1.5))
 
     def keep(self, path: Path) -> None:
         path.write_text(json.dumps(self.records))
@@ -76,6 +77,7 @@ def test_the_default_answers_everything_and_sets_the_pace(tmp_path: Path) -> Non
     machine, kept = made(tmp_path, evaluator)
     reading = machine.run(DEFAULT, 10, 600.0)
     assert (reading.status, reading.loss) == (Status.OK, 0.02)
+    assert (reading.metrics["repetition_share"], reading.metrics["tokens_per_step"]) == (0.25, 1.5)
     assert reading.gate is not None
     assert reading.gate.ratio == 1.0
     plan = evaluator.plans[0]

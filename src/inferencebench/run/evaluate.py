@@ -9,6 +9,8 @@ from pathlib import Path
 from inferencebench.errors import BenchError, UserError
 from inferencebench.files import canonical_json, read_jsonl, write_jsonl
 from inferencebench.gates.mini import Proportion, may_pass
+from inferencebench.load import store
+from inferencebench.load.speculation import speculation
 from inferencebench.run.bench import Bench
 from inferencebench.run.clock import Clock
 from inferencebench.run.freeze import NotFreezable, freeze
@@ -148,13 +150,17 @@ class Evaluator:
                     plan.measure_s, self._patience(plan),
                 )  # fmt: skip
                 measured = time.monotonic()
-                wanted = self._questions[: plan.questions] if measurement.valid else ()
+                worth = measurement.valid and plan.asks(measurement)
+                wanted = self._questions[: plan.questions] if worth else ()
                 answers = ask(running.server, self._bench, wanted, self._patience(plan)) if wanted else []
                 self._check_cancelled()
                 asked = time.monotonic()
         finally:
             remove_tree(folder / "submission")
-        return TrialResult(measurement, tuple(answers), ready - began, measured - ready, asked - measured)
+        return TrialResult(
+            measurement, tuple(answers), ready - began, measured - ready, asked - measured,
+            speculation(store.read_samples(folder)),
+        )  # fmt: skip
 
     def _patience(self, plan: TrialPlan) -> float:
         """Never beyond the end of the budget."""

@@ -1,6 +1,7 @@
 """A trial of a search: a plan in, a measurement with its times out, and the watch over a server that starts."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -8,6 +9,7 @@ from typing import NamedTuple
 from inferencebench.engines.contract import Startup
 from inferencebench.gates.quality import Answer
 from inferencebench.load.model import Measurement
+from inferencebench.load.speculation import Speculation
 from inferencebench.serve.server import ServerFailed
 
 LOOK_S = 0.5
@@ -25,6 +27,8 @@ class TrialPlan:
     ready_s: float
     patience_s: float
     """The warm-up, each profile and the questions are each given up after so long: a server that hangs under load."""
+    asks: Callable[[Measurement], bool] = lambda found: True
+    """Whether a measurement is worth the questions."""
     home: Path | None = None
     """HOME of the server, kept between trials for compile caches."""
 
@@ -37,6 +41,7 @@ class TrialResult(NamedTuple):
     launch_s: float
     measure_s: float
     gate_s: float
+    speculation: Speculation
 
 
 class StartupWatch:

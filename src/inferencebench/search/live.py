@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from inferencebench.files import write_atomic, write_json
 from inferencebench.load import client, metrics, parse
 from inferencebench.load.model import LoadPlan, Offered, PlannedRequest, Progress, Recording, Target
 from inferencebench.load.session import WARMUP, MeasureRecord, Work, record
+from inferencebench.load.speculation import speculation
 from inferencebench.paths import SUBMISSION
 from inferencebench.run.measure import warmup_patience_s
 from inferencebench.run.trial import StartupWatch
@@ -91,18 +93,21 @@ class LiveMachine:
         """This process's time, and what sessions before a kill used."""
         return self._spent_s + time.monotonic() - self._began
 
-    def run(self, candidate: Candidate, questions: int, deadline_s: float) -> Reading:
+    def run(self, candidate: Candidate, questions: int, deadline_s: float, worth: float = inf) -> Reading:
         """One launch of a candidate.
 
         Raises InfrastructureError when no engine's default serves the traffic: nothing can be compared then."""
         if not self.reference.texts and candidate.configuration:
             raise InfrastructureError(f"the default does not serve this traffic: {self._last_reason}")
-        seen = self.launch(candidate, questions, self._measure_s, deadline_s)
+        seen = self.launch(candidate, questions, self._measure_s, deadline_s, worth)
         self._last_reason = seen.reading.reason
         return seen.reading
 
-    def launch(self, candidate: Candidate, questions: int, measure_s: float, deadline_s: float) -> Seen:
-        """Launch, offer the load for at most `measure_s`, compare up to so many replies. Failures are readings."""
+    def launch(
+        self, candidate: Candidate, questions: int, measure_s: float, deadline_s: float, worth: float = inf
+    ) -> Seen:
+        """Launch, offer the load for at most `measure_s`, compare up to so many replies if the loss is at most `worth`.
+        Failures are readings."""
         began = time.monotonic()
         try:
             with self._served(candidate, deadline_s) as server:
@@ -111,7 +116,7 @@ class LiveMachine:
                 if self._first(candidate):
                     # It may take its time: it shows how long this traffic takes.
                     patience_s = max(1.0, deadline_s - self.elapsed_s())
-                seen = self._measured(server, candidate, questions, measure_s, patience_s, launch_s)
+                seen = self._measured(server, candidate, (questions, worth), measure_s, patience_s, launch_s)
                 if seen.reading.status is Status.OK:
                     self._longest_s = max(self._longest_s, seen.reading.measure_s, seen.reading.gate_s)
                 return seen
@@ -153,7 +158,7 @@ class LiveMachine:
         self,
         server: Server,
         candidate: Candidate,
-        questions: int,
+        asked: tuple[int, float],
         measure_s: float,
         patience_s: float,
         launch_s: float,
@@ -176,9 +181,14 @@ class LiveMachine:
         found = record(f"{candidate.engine} under tune", work, samples)
         write_json(self._folder / "launches" / f"{self._launches:04d}" / "measurement.json", found)
         reading = reading_of(found, subject.metric, launch_s, measured - ready)
+        told = {name: value for name, value in speculation(samples)._asdict().items() if value is not None}
+        reading = reading.model_copy(update={"metrics": {**reading.metrics, **told}})
         faults = [f for p in found.profiles for f in metrics.client_faults(p)]
         if faults and reading.status is Status.INVALID:
             return Seen(reading.model_copy(update={"status": Status.INFRASTRUCTURE}), found)
+        questions, worth = asked
+        if reading.loss is not None and reading.loss > worth:
+            return Seen(reading, found)
         gate = self._gate(server, questions, measure_s, patience_s, first=self._first(candidate))
         return Seen(reading.model_copy(update={"gate": gate, "gate_s": time.monotonic() - measured}), found)
 

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from math import log
-from statistics import fmean, median
+from math import inf, log, sqrt
+from statistics import NormalDist, fmean, median
 from typing import NamedTuple
 
 from inferencebench.search.journal import Entry, Journal
@@ -30,6 +30,11 @@ RANDOM_TRIES = 200
 """Random draws that are known already, before a space counts as used up."""
 FEW_READINGS, SLACK = 8, 1.2
 """With fewer readings the next trial may take so many times the longest: a cold compile cache, a larger graph."""
+LIKELY, HOPELESS = 0.5, 0.1
+"""Chances of passing the full gate: from the first on a gain counts in full, below the second a sampler is told of a
+broken constraint."""
+WORTH = 1.1
+"""Losses up to so many times the best so far meet the small gate: with noise, they may be better."""
 MOST_LAUNCHES = 4
 """Of one candidate; between rivals the mean over launches decides."""
 CLOSE = 0.85
@@ -197,9 +202,12 @@ class Search:
             pruned=proposal.pruned,
         )
         asked = self._policy.mini_questions if questions is None else questions
+        best = self._best()
+        # Who would not be the best is not asked: the time is better spent on another trial.
+        bar = inf if best is None or questions is not None else WORTH * fmean(self._losses(best.key))
         for _ in range(2):
             self._journal.add(begun.model_copy(update={"at_s": self._machine.elapsed_s()}))
-            reading = self._machine.run(proposal.candidate, asked, budget_s)
+            reading = self._machine.run(proposal.candidate, asked, budget_s, bar)
             entry = begun.model_copy(update={"at_s": self._machine.elapsed_s(), "reading": reading})
             self._journal.add(entry)
             said = f"{begun.number}. {begun.kind} {proposal.candidate.engine} {dict(proposal.candidate.configuration)}"
@@ -217,7 +225,7 @@ class Search:
         key = entry.candidate.key
         self._candidates[key] = entry.candidate
         self._readings.setdefault(key, []).append(reading)
-        violation = self._violation(key)
+        violation = self._violation(key) or max(0.0, HOPELESS - self._hope(key))
         losses = [r.loss for rs in self._readings.values() for r in rs if r.loss is not None]
         worst = max(losses, default=1.0)
         loss = worst if violation > 0 or reading.loss is None else fmean(self._losses(key))
@@ -257,9 +265,32 @@ class Search:
         ]
         return [self._candidates[key] for _, key in sorted(fit)]
 
-    def _best(self, engine: str | None = None) -> Candidate | None:
+    def _hope(self, key: str) -> float:
+        """Chance that the full gate accepts a candidate, by the largest gate that it met so far; 1 for one that met
+        none."""
+        gates = [r.gate for r in self._readings[key] if r.gate is not None]
+        if not gates or key == Candidate(engine=self._candidates[key].engine).key:
+            return 1.0
+        return chance(max(gates, key=lambda gate: gate.total), self._machine.full_questions, self._policy.tau)
+
+    def _promising(self, engine: str | None = None) -> list[Candidate]:
+        """Candidates that may be chosen, by what they are expected to gain over the default: the logarithm of the
+        ratio of the losses, less where the full gate is not likely to accept. What is no better follows."""
         ranked = self._ranked(engine)
-        return ranked[0] if ranked else None
+        default = next((c for c in self._ranked() if self._is_default(c)), None)
+        if default is None:
+            return ranked
+        floor = fmean(self._losses(default.key))
+
+        def gain(candidate: Candidate) -> float:
+            ahead = log(floor / fmean(self._losses(candidate.key)))
+            return ahead * min(1.0, self._hope(candidate.key) / LIKELY) if ahead > 0 else ahead
+
+        return sorted(ranked, key=gain, reverse=True)
+
+    def _best(self, engine: str | None = None) -> Candidate | None:
+        """The most promising."""
+        return next(iter(self._promising(engine)), None)
 
     # --- the end ----------------------------------------------------------------------------------------------------
 
@@ -287,13 +318,13 @@ class Search:
         return self._machine.elapsed_s() + cost + reserve <= budget
 
     def _confirm(self) -> None:
-        """Fresh launches with the full gate for the best few, best mean first, while there is time.
+        """Fresh launches with the full gate for the best few, the most promising first, while there is time.
 
         Then more launches of those that are still rivals: of the default too, where it is nearly as good."""
         while True:
             default = self._default()
             floor = fmean(self._losses(default.key)) if default else float("inf")
-            better = [c for c in self._ranked() if fmean(self._losses(c.key)) < floor and not self._refused(c)]
+            better = [c for c in self._promising() if fmean(self._losses(c.key)) < floor and not self._refused(c)]
             top = [c for c in better if not self._is_default(c)][: self._policy.confirm]
             waiting = [c for c in top if not self._confirmed(c)]
             rivals = [c for c in top if len(self._readings[c.key]) < MOST_LAUNCHES]
@@ -372,6 +403,19 @@ def surely_below(gate: Gate, tau: float) -> bool:
 def surely_above(gate: Gate, tau: float) -> bool:
     """Whether the one-sided 95 % lower bound of the accuracy ratio is at least tau."""
     return gate.total > 0 and gate.ratio - Z_ONE_SIDED_95 * gate.standard_error >= tau
+
+
+def chance(gate: Gate, questions: int, tau: float) -> float:
+    """Chance that a gate of so many questions, these among them, accepts: that its ratio is above tau by its bound.
+
+    The standard error shrinks with the root of the questions, and what is still to be asked spreads around what was
+    seen with the rest of the variance. Normal approximation."""
+    share = min(1.0, gate.total / questions) if questions else 1.0
+    needed = tau + Z_ONE_SIDED_95 * gate.standard_error * sqrt(share)
+    spread = gate.standard_error * sqrt(1 - share)
+    if spread <= 0:
+        return float(gate.ratio >= needed)
+    return NormalDist().cdf((gate.ratio - needed) / spread)
 
 
 def _told(reading: Reading) -> str:

@@ -9,7 +9,7 @@ from inferencebench.files import write_atomic, write_json
 from inferencebench.search import charts
 from inferencebench.search.journal import Entry
 from inferencebench.search.outcome import Outcome
-from inferencebench.search.trials import Status
+from inferencebench.search.trials import Reading, Status
 from inferencebench.suites.model import Metric
 
 NO_PICTURES = "<p>Not drawn: pip install 'inferencebench[plots]'</p>"
@@ -83,7 +83,11 @@ def _page(
         f"<h1>{escape(name)}</h1><p>{escape(outcome.reason)}.</p><h2>Budget</h2>{_budget(outcome)}<h2>Launch</h2>"
         f"<pre>{escape(launcher)}</pre><h2>Pictures</h2>{drawn or NO_PICTURES}"
         f"<h2>Trials</h2><table><tr><th>#<th>kind<th>engine<th>settings<th>{metric}"
-        f"<th>accuracy ratio<th>seconds<th>how it ended{rows}</table><p>* on the Pareto front of latency and rate</p>"
+        "<th>accuracy ratio<th>repetition<th>tokens per step"
+        f"<th>seconds<th>how it ended{rows}</table><p>* on the Pareto front of latency and rate. Repetition: share of "
+        "a reply's word 4-grams that had been in it before. Forced lengths drive a text into loops, which n-gram "
+        "speculation guesses well: where tokens per step are above 1, a high share says that the gain is this "
+        "text's.</p>"
         f"<h2>What mattered</h2><table>{weights}</table><h2>What was pruned</h2>"
         f"<table><tr><th>rule<th>proposals changed before their launch{pruned}</table>\n"
     )
@@ -105,6 +109,11 @@ def _budget(outcome: Outcome) -> str:
     )
 
 
+def _share(reading: Reading, name: str) -> str:
+    value = reading.metrics.get(name)
+    return "" if value is None else f"{value:.2f}"
+
+
 def _row(entry: Entry, metric: Metric, best: bool) -> str:
     reading = entry.reading
     assert reading is not None
@@ -114,6 +123,7 @@ def _row(entry: Entry, metric: Metric, best: bool) -> str:
     ended = "ok" if reading.status is Status.OK else f"{reading.status}: {reading.reason[:300]}"
     cells = (
         f"{entry.number}{'*' if best else ''}", entry.kind, entry.candidate.engine, settings,
-        "" if value is None else f"{value:.5g}", ratio, f"{reading.seconds:.1f}", ended,
+        "" if value is None else f"{value:.5g}", ratio, _share(reading, "repetition_share"),
+        _share(reading, "tokens_per_step"), f"{reading.seconds:.1f}", ended,
     )  # fmt: skip
     return "<tr>" + "".join(f"<td>{escape(str(cell))}" for cell in cells)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 
 from inferencebench.agents.contract import SolveSession
@@ -9,6 +10,7 @@ from inferencebench.engines import registry as engines
 from inferencebench.errors import BenchError
 from inferencebench.files import write_atomic, write_json
 from inferencebench.load.model import Measurement
+from inferencebench.load.speculation import Speculation
 from inferencebench.run.evaluate import Evaluator
 from inferencebench.run.score import primary
 from inferencebench.run.trial import TrialPlan
@@ -64,8 +66,9 @@ class SessionMachine:
         """Remove the compile caches: the search is over."""
         remove_tree(self._home)
 
-    def run(self, candidate: Candidate, questions: int, deadline_s: float) -> Reading:
+    def run(self, candidate: Candidate, questions: int, deadline_s: float, worth: float = inf) -> Reading:
         """Write the launcher, and let the evaluator try it."""
+        metric = self._session.scenario.metric
         write_launcher(self._session.workspace, self._launcher(candidate))
         # The first default is the reference of every gate: it answers all questions, and sets the pace.
         first = not self._reference and not candidate.configuration
@@ -78,6 +81,7 @@ class SessionMachine:
             ready_s=min(startup.ready_s, left_s),
             patience_s=left_s if first else self._patience_s(),
             home=self._home,
+            asks=lambda found: (value := primary(found, metric)) is not None and loss_of(metric, value) <= worth,
         )
         began = self.elapsed_s()
         try:
@@ -91,7 +95,6 @@ class SessionMachine:
         timed = Reading(
             status=Status.INVALID, launch_s=result.launch_s, measure_s=result.measure_s, gate_s=result.gate_s
         )
-        metric = self._session.scenario.metric
         value = primary(result.measurement, metric)
         if not result.measurement.valid or not value:
             reason = "; ".join(result.measurement.invalid_reasons) or "nothing was measured"
@@ -103,7 +106,7 @@ class SessionMachine:
             update={
                 "status": Status.OK,
                 "loss": loss_of(metric, value),
-                "metrics": metrics_of(result.measurement),
+                "metrics": metrics_of(result.measurement, result.speculation),
                 "gate": paired({a.question_id: a.correct for a in result.answers}, self._reference),
             }
         )
@@ -127,12 +130,13 @@ def loss_of(metric: Metric, value: float) -> float:
     return value if metric.lower_is_better else 1.0 / value
 
 
-def metrics_of(measurement: Measurement) -> dict[str, float]:
-    """What limits and the Pareto front are about."""
+def metrics_of(measurement: Measurement, speculation: Speculation) -> dict[str, float]:
+    """What limits and the Pareto front are about, and what speculation owes to the text."""
     named = {
         "ttft_s": measurement.ttft_s,
         "tpot_s": measurement.tpot_s,
         "requests_per_s": measurement.requests_per_s,
         "balanced_score": measurement.balanced_score,
+        **speculation._asdict(),
     }
     return {name: value for name, value in named.items() if value is not None}

@@ -22,7 +22,7 @@ import random
 from collections.abc import Mapping
 from functools import cache
 from itertools import product
-from math import exp
+from math import exp, inf
 from typing import NamedTuple
 
 from inferencebench.search import space as spaces
@@ -197,9 +197,11 @@ class SimulatedMachine:
         """The simulated clock."""
         return self._now_s
 
-    def run(self, candidate: Candidate, questions: int, deadline_s: float) -> Reading:
+    def run(self, candidate: Candidate, questions: int, deadline_s: float, worth: float = inf) -> Reading:
         """Launch, measure and gate, in no time."""
         reading = self._reading(candidate, questions)
+        if reading.loss is not None and reading.loss > worth:
+            reading = reading.model_copy(update={"gate": None, "gate_s": 0.0})
         self._now_s += reading.seconds
         if reading.status is Status.CRASHED:
             self.crash_s += reading.seconds
