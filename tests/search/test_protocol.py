@@ -221,6 +221,22 @@ def test_a_winner_within_the_noise_is_held_against_more_launches_of_the_default(
         assert sum(later) / len(later) < sum(default) / len(default)
 
 
+def test_a_fault_of_the_machine_is_tried_again_and_then_left(tmp_path: Path) -> None:
+    class Faulty(Toy):
+        """Nothing with speed 2 can be read."""
+
+        def run(self, candidate: Candidate, questions: int, deadline_s: float, worth: float = inf) -> Reading:
+            reading = super().run(candidate, questions, deadline_s)
+            bad = candidate.configuration.get("speed") == 2
+            return Reading(status=Status.INFRASTRUCTURE, reason="no memory", launch_s=2) if bad else reading
+
+    machine = Faulty()
+    outcome = search(machine, tmp_path / "j")
+    tries = [c for c in machine.seen if c.configuration == {"speed": 2}]
+    assert len(tries) == 2
+    assert outcome.confirmed
+
+
 def test_guesses_of_several_engines_take_turns(tmp_path: Path) -> None:
     machine = Toy()
     more = SPACE.model_copy(update={"presets": {ScenarioName.DECODE: ({"speed": 2}, {"speed": 3})}})

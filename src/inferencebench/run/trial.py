@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from inferencebench.engines.contract import Startup
+from inferencebench.errors import InfrastructureError
 from inferencebench.gates.quality import Answer
 from inferencebench.load.model import Measurement
 from inferencebench.load.speculation import Speculation
@@ -45,10 +46,11 @@ class TrialResult(NamedTuple):
 
 
 class StartupWatch:
-    """Reads the log of a server that starts; raises ServerFailed on a fatal line or when nothing happens any more."""
+    """Reads the log of a server that starts; raises ServerFailed on a fatal line or when nothing happens any more,
+    InfrastructureError where the line is about the machine."""
 
     def __init__(self, startup: Startup, folder: Path) -> None:
-        self._fatal = [(re.compile(fatal.pattern), fatal.meaning) for fatal in startup.fatal]
+        self._fatal = [(re.compile(fatal.pattern), fatal) for fatal in startup.fatal]
         self._quiet_s = startup.quiet_s
         self._paths = (folder / "server.out", folder / "server.err")
         self._read = dict.fromkeys(self._paths, 0)
@@ -62,9 +64,10 @@ class StartupWatch:
         self._looked_s = seconds
         for path in self._paths:
             for line in self._new_lines(path, seconds):
-                for pattern, meaning in self._fatal:
+                for pattern, fatal in self._fatal:
                     if pattern.search(line):
-                        raise ServerFailed(f"{meaning} ({line.strip()[:200]})", line, None)
+                        reason = f"{fatal.meaning} ({line.strip()[:200]})"
+                        raise InfrastructureError(reason) if fatal.machine else ServerFailed(reason, line, None)
         if seconds - self._moved_s > self._quiet_s:
             raise ServerFailed(f"it hangs: nothing in its log for {self._quiet_s:g} s", "", None)
 

@@ -13,7 +13,7 @@ from inferencebench.suites.model import Metric
 
 NAME = "search"
 UNSET = "unset"
-KINDS = [style.BLUE, style.GREY, style.RED, "#55aa99", "#aa77cc"]
+KINDS = [style.BLUE, "#222222", "#55aa99", "#aa77cc", style.GREY]
 """Colours of the kinds of trials."""
 
 
@@ -122,7 +122,7 @@ def _parallel(entries: Sequence[Entry], metric: Metric) -> Any:
     y = alt.Y("height:Q", axis=None, scale=alt.Scale(domain=[-0.05, 1.05]))
     colours = [style.ORANGE, "#d9dde3"] if metric.lower_is_better else ["#d9dde3", style.ORANGE]
     colour = alt.Color("value:Q", scale=alt.Scale(range=colours, interpolate="rgb"), legend=None)
-    size = {"width": max(2 * style.WIDTH, 105 * len(order)), "height": 300}
+    size = {"width": max(2 * style.WIDTH, 128 * len(order)), "height": 300}
     base = alt.Chart(style.values(points), title="Every launch: its settings and its result", **size)
     base = base.encode(x=x, y=y, detail="trial:N", tooltip=["trial:N", alt.Tooltip("value:Q", format=".4g")])
     served = base.transform_filter("isValid(datum.value)").mark_line(strokeWidth=1.8, opacity=0.9)

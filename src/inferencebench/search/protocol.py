@@ -35,6 +35,8 @@ LIKELY, HOPELESS = 0.5, 0.1
 broken constraint."""
 WORTH = 1.1
 """Losses up to so many times the best so far meet the small gate: with noise, they may be better."""
+MOST_FAULTS = 2
+"""Failures of the machine with one candidate, after which it is left: it may not be the machine after all."""
 MOST_LAUNCHES = 4
 """Of one candidate; between rivals the mean over launches decides."""
 CLOSE = 0.85
@@ -89,6 +91,7 @@ class Search:
         self._random = random.Random(policy.seed)
         self._readings: dict[str, list[Reading]] = {}
         self._candidates: dict[str, Candidate] = {}
+        self._faults: Counter[str] = Counter()
         self._turns: Counter[tuple[str, str]] = Counter()
         self._curve: list[Incumbent] = []
         for entry in journal.entries:
@@ -131,7 +134,8 @@ class Search:
         for engine in (first, *(name for name in self._spaces if name != first)):
             for attempt in range(DUPLICATE_TRIES + RANDOM_TRIES):
                 proposal = self._proposal(engine, at_random=attempt >= DUPLICATE_TRIES)
-                if proposal.candidate.key not in self._readings:
+                key = proposal.candidate.key
+                if key not in self._readings and key not in self._faults:
                     return proposal
         return None
 
@@ -218,7 +222,10 @@ class Search:
 
     def _learn(self, entry: Entry) -> None:
         reading = entry.reading
-        if reading is None or reading.status is Status.INFRASTRUCTURE:
+        if reading is None:
+            return
+        if reading.status is Status.INFRASTRUCTURE:
+            self._faults[entry.candidate.key] += 1
             return
         if entry.at_s > self._policy.budget_s:
             return  # read on time that the search did not have, or cut off by its end
@@ -326,6 +333,7 @@ class Search:
             floor = fmean(self._losses(default.key)) if default else float("inf")
             better = [c for c in self._promising() if fmean(self._losses(c.key)) < floor and not self._refused(c)]
             top = [c for c in better if not self._is_default(c)][: self._policy.confirm]
+            top = [c for c in top if self._faults[c.key] < MOST_FAULTS]
             waiting = [c for c in top if not self._confirmed(c)]
             rivals = [c for c in top if len(self._readings[c.key]) < MOST_LAUNCHES]
             if default and top and fmean(self._losses(top[0].key)) > CLOSE * floor:
