@@ -22,7 +22,8 @@ from typing import NamedTuple
 from inferencebench.search import paper, samplers, simulate
 from inferencebench.search.journal import Journal
 from inferencebench.search.outcome import Outcome
-from inferencebench.search.protocol import Policy, Search
+from inferencebench.search.policy import Policy
+from inferencebench.search.protocol import Search
 from inferencebench.suites.model import ScenarioName
 
 BUDGET_S = 7200.0

@@ -9,9 +9,11 @@ import pytest
 
 from inferencebench.errors import UserError
 from inferencebench.search import simulate, space
+from inferencebench.search.gate import chance
 from inferencebench.search.journal import Journal
 from inferencebench.search.outcome import Outcome
-from inferencebench.search.protocol import LEAST_TRIALS, Policy, Search, chance
+from inferencebench.search.policy import LEAST_TRIALS, Policy
+from inferencebench.search.protocol import Search
 from inferencebench.search.samplers import Sampler, Told, make
 from inferencebench.search.slo import Slo
 from inferencebench.search.trials import Candidate, Gate, Kind, Reading, Status

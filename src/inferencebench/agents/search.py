@@ -11,7 +11,8 @@ from inferencebench.files import sha256_json, write_atomic, write_json
 from inferencebench.run.evaluate import Cancelled, Evaluator
 from inferencebench.search import journal, paper, report, samplers, space
 from inferencebench.search.outcome import Outcome
-from inferencebench.search.protocol import Policy, Search
+from inferencebench.search.policy import Policy
+from inferencebench.search.protocol import Search
 from inferencebench.search.session import SessionMachine, write_launcher
 from inferencebench.search.trials import Candidate
 

@@ -8,60 +8,34 @@ of all readings. Everything counts against the budget.
 
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from itertools import zip_longest
-from math import inf, log, sqrt
-from statistics import NormalDist, fmean, median
+from math import inf, log
+from statistics import fmean, median
 from typing import NamedTuple
 
+from inferencebench.search.gate import chance, surely_above, surely_below
 from inferencebench.search.journal import Entry, Journal
 from inferencebench.search.outcome import Incumbent, Outcome, account
+from inferencebench.search.policy import (
+    CLOSE,
+    DUPLICATE_TRIES,
+    FEW_READINGS,
+    HOPELESS,
+    LEAST_TRIALS,
+    LIKELY,
+    MOST_FAULTS,
+    MOST_LAUNCHES,
+    RANDOM_TRIES,
+    SLACK,
+    WORTH,
+    Policy,
+)
 from inferencebench.search.samplers import Sampler, Told
-from inferencebench.search.slo import Slo, worst_excess
+from inferencebench.search.slo import worst_excess
 from inferencebench.search.space import Space, Value
 from inferencebench.search.trials import Candidate, Gate, Kind, Machine, Reading, Status
 from inferencebench.suites.model import ScenarioName
-
-Z_ONE_SIDED_95 = 1.6448536269514722
-DUPLICATE_TRIES = 12
-"""Proposals that are known already, before random ones are drawn instead."""
-RANDOM_TRIES = 200
-"""Random draws that are known already, before a space counts as used up."""
-FEW_READINGS, SLACK = 8, 1.2
-"""With fewer readings the next trial may take so many times the longest: a cold compile cache, a larger graph."""
-LIKELY, HOPELESS = 0.5, 0.1
-"""Chances of passing the full gate: from the first on a gain counts in full, below the second a sampler is told of a
-broken constraint."""
-WORTH = 1.1
-"""Losses up to so many times the best so far meet the small gate: with noise, they may be better."""
-MOST_FAULTS = 2
-"""Failures of the machine with one candidate, after which it is left: it may not be the machine after all."""
-MOST_LAUNCHES = 4
-"""Of one candidate; between rivals the mean over launches decides."""
-CLOSE = 0.85
-"""A best whose loss is a larger share of the default's may owe that to noise: the default is launched again too."""
-LEAST_TRIALS = 8
-"""Of every engine before any is left aside: a bad default says little about an engine's optimum."""
-
-
-@dataclass(frozen=True)
-class Policy:
-    """The protocol's settings."""
-
-    budget_s: float
-    reserve_share: float = 0.2
-    """For confirmations; more where launches are slow."""
-    confirm: int = 3
-    """Candidates that are confirmed."""
-    mini_questions: int = 100
-    tau: float = 0.95
-    neighbour_share: float = 0.5
-    """Of proposals after the presets: one setting away from the best so far."""
-    presets: bool = True
-    limits: Sequence[Slo] = ()
-    """Bounds on the means of a candidate's readings."""
-    seed: int = 0
 
 
 class Proposal(NamedTuple):
@@ -401,29 +375,6 @@ class Search:
             budget_s=self._policy.budget_s,
             curve=self._curve,
         )
-
-
-def surely_below(gate: Gate, tau: float) -> bool:
-    """Whether the accuracy ratio is below tau by more than 1.645 standard errors (one-sided 95 %)."""
-    return gate.total > 0 and gate.ratio + Z_ONE_SIDED_95 * gate.standard_error < tau
-
-
-def surely_above(gate: Gate, tau: float) -> bool:
-    """Whether the one-sided 95 % lower bound of the accuracy ratio is at least tau."""
-    return gate.total > 0 and gate.ratio - Z_ONE_SIDED_95 * gate.standard_error >= tau
-
-
-def chance(gate: Gate, questions: int, tau: float) -> float:
-    """Chance that a gate of so many questions, these among them, accepts: that its ratio is above tau by its bound.
-
-    The standard error shrinks with the root of the questions, and what is still to be asked spreads around what was
-    seen with the rest of the variance. Normal approximation."""
-    share = min(1.0, gate.total / questions) if questions else 1.0
-    needed = tau + Z_ONE_SIDED_95 * gate.standard_error * sqrt(share)
-    spread = gate.standard_error * sqrt(1 - share)
-    if spread <= 0:
-        return float(gate.ratio >= needed)
-    return NormalDist().cdf((gate.ratio - needed) / spread)
 
 
 def _told(reading: Reading) -> str:

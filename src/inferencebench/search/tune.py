@@ -19,7 +19,8 @@ from inferencebench.search.agreement import MINI_CHECKS, checks
 from inferencebench.search.journal import Entry, Journal
 from inferencebench.search.live import LiveMachine, Seen, Subject, figures
 from inferencebench.search.outcome import Outcome
-from inferencebench.search.protocol import Policy, Search
+from inferencebench.search.policy import Policy
+from inferencebench.search.protocol import Search
 from inferencebench.search.slo import Slo, worst_excess
 from inferencebench.search.trials import Candidate, Kind, Status
 from inferencebench.suites.model import Metric, Record, ScenarioName
