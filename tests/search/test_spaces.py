@@ -8,22 +8,26 @@ from pathlib import Path
 import pytest
 
 from inferencebench.errors import UserError
+from inferencebench.files import sha256_json
 from inferencebench.search import space
 from inferencebench.search.options import compare
 from inferencebench.suites.model import ScenarioName
 
 PUBLISHED = {
-    "vllm": (92_160, 11),
-    "sglang": (90, 10),
+    "vllm": (92_160, 11, "506a343dd0eed614788820929a9c1552f6af2dea57a15f8acef9efb3aa02b8bf"),
+    "sglang": (90, 10, "75665bf590a6b067bc902abf16e6d4ad3a1c77d2454ccda7ffc090099eb42353"),
+    "tgi": (324_000, 9, "b3914676d6918c6eac54387559108900dfec7f5435c173f9d57fca861848c694"),
 }
+"""Combinations, settings, and the hash of the published names and values, in their order."""
 HELP = Path(__file__).parents[1] / "engines" / "help"
 MINIMAL = "name: x\nengine: x\nparameters:\n  - {name: a, type: ordinal, values: [1, 2], default: 1, flag: --a}\n"
 
 
 @pytest.mark.parametrize("engine", PUBLISHED)
-def test_published_spaces_have_their_size(engine: str) -> None:
+def test_published_spaces_are_as_published(engine: str) -> None:
     found = space.find(engine, paper=True)
-    assert (found.size, len(found.parameters)) == PUBLISHED[engine]
+    values = sha256_json({p.name: list(p.choices) for p in found.parameters})
+    assert (found.size, len(found.parameters), values) == PUBLISHED[engine]
     assert all(None not in p.choices for p in found.parameters)
 
 

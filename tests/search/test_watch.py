@@ -6,6 +6,7 @@ import pytest
 
 from inferencebench.engines import registry
 from inferencebench.engines.contract import Fatal, Startup
+from inferencebench.errors import InfrastructureError
 from inferencebench.run.trial import StartupWatch
 from inferencebench.serve.server import ServerFailed
 
@@ -55,3 +56,10 @@ def test_known_ends_are_recognised(engine: str, line: str, tmp_path: Path) -> No
 def test_harmless_lines_of_vllm_are_let_pass(line: str, tmp_path: Path) -> None:
     (tmp_path / "server.err").write_text(f"{line}\n")
     StartupWatch(registry.get("vllm").startup, tmp_path).look(1.0)
+
+
+def test_memory_that_another_holds_is_not_the_settings_fault(tmp_path: Path) -> None:
+    line = "ValueError: Free memory on device cuda:0 (10.1/79.1 GiB) is less than desired GPU memory utilization (0.9)"
+    (tmp_path / "server.err").write_text(f"{line}\n")
+    with pytest.raises(InfrastructureError, match="already in use"):
+        StartupWatch(registry.get("vllm").startup, tmp_path).look(1.0)

@@ -36,6 +36,8 @@ class Fatal:
     """Regular expression, searched in one line."""
     meaning: str
     """What went wrong, in a few words."""
+    machine: bool = False
+    """The machine's doing, not the setting's: worth another try."""
 
 
 @dataclass(frozen=True)

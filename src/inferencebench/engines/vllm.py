@@ -6,7 +6,11 @@ from inferencebench.engines.packaged import PackagedEngine
 FATAL = (
     Fatal(r"OutOfMemoryError|CUDA out of memory|HIP out of memory", "out of GPU memory"),
     Fatal(r"No available memory for the cache blocks", "no memory left for the KV cache"),
-    Fatal(r"Free memory on device .* is less than desired GPU memory utilization", "GPU memory is already in use"),
+    Fatal(
+        r"Free memory on device .* is less than desired GPU memory utilization",
+        "GPU memory is already in use",
+        machine=True,
+    ),
     Fatal(
         r"larger than the (maximum number of tokens|available KV cache memory)", "the KV cache holds no full request"
     ),

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from inferencebench.errors import BenchError, UserError
-from inferencebench.files import canonical_json, read_jsonl
+from inferencebench.files import canonical_json, read_jsonl, write_jsonl
 from inferencebench.gates.mini import Proportion, may_pass
+from inferencebench.load import store
+from inferencebench.load.speculation import speculation
 from inferencebench.run.bench import Bench
 from inferencebench.run.clock import Clock
 from inferencebench.run.freeze import NotFreezable, freeze
@@ -25,6 +27,7 @@ from inferencebench.serve.server import Server, ServerFailed
 from inferencebench.workload.model import Question, SpeedRequest
 from inferencebench.workload.requests import WARMUP
 
+EVALUATIONS = "evaluations.jsonl"
 QUICK_SHARE = 0.2
 QUICK_REQUESTS = 3
 QUICK_QUESTIONS = 20
@@ -69,7 +72,7 @@ class Evaluator:
         self._server: Server | None = None
         self._snapshot_sha256 = ""
         self.clock = clock
-        self.records = _recorded(folder / "evaluations.jsonl")
+        self.records = _recorded(folder / EVALUATIONS)
         self.device_busy: Callable[[], bool] = lambda: False
         """Whether the agent's own server is up; set by the session."""
         self.ledger: Ledger | None = None
@@ -142,18 +145,26 @@ class Evaluator:
                     self._server = running.server
                 self._check_cancelled()
                 ready = time.monotonic()
-                scenario = self._spec.the_scenario
                 measurement = measure_speed(
-                    running.server, self._bench, scenario, self._requests, folder, plan.measure_s
-                )
+                    running.server, self._bench, self._spec.the_scenario, self._requests, folder,
+                    plan.measure_s, self._patience(plan),
+                )  # fmt: skip
                 measured = time.monotonic()
-                wanted = self._questions[: plan.questions] if measurement.valid else ()
-                answers = ask(running.server, self._bench, wanted) if wanted else []
+                worth = measurement.valid and plan.asks(measurement)
+                wanted = self._questions[: plan.questions] if worth else ()
+                answers = ask(running.server, self._bench, wanted, self._patience(plan)) if wanted else []
                 self._check_cancelled()
                 asked = time.monotonic()
         finally:
             remove_tree(folder / "submission")
-        return TrialResult(measurement, tuple(answers), ready - began, measured - ready, asked - measured)
+        return TrialResult(
+            measurement, tuple(answers), ready - began, measured - ready, asked - measured,
+            speculation(store.read_samples(folder)),
+        )  # fmt: skip
+
+    def _patience(self, plan: TrialPlan) -> float:
+        """Never beyond the end of the budget."""
+        return min(plan.patience_s, max(1.0, self.clock.remaining_s))
 
     def _evaluation(self, started: float, result: TrialResult | None, error: str | None) -> Evaluation:
         """The record of a trial. A time cap makes it a shortened one: quick, and never the best seen."""
@@ -174,6 +185,15 @@ class Evaluator:
             quality_passed=self._may_pass(Proportion(correct, len(answers))) if answers else None,
             valid=result.measurement.valid if result else None,
         )
+
+    def recall(self, path: Path) -> None:
+        """Take over the evaluations of a session that was killed, from a copy of its `evaluations.jsonl`."""
+        self.records = _recorded(path)
+        write_jsonl(self._folder / EVALUATIONS, self.records)
+
+    def keep(self, path: Path) -> None:
+        """Copy the evaluations so far to where a killed session does not lose them."""
+        write_jsonl(path, self.records)
 
     @property
     def workspace(self) -> Path:
@@ -278,6 +298,6 @@ class Evaluator:
             self.ledger.keep(evaluation, self._folder / f"{evaluation.id:04d}" / "submission")
         shutil.rmtree(self._folder / f"{evaluation.id:04d}" / "submission", ignore_errors=True)
         self._folder.mkdir(parents=True, exist_ok=True)
-        with (self._folder / "evaluations.jsonl").open("ab") as file:
+        with (self._folder / EVALUATIONS).open("ab") as file:
             file.write(canonical_json(evaluation) + b"\n")
         return evaluation

@@ -8,14 +8,13 @@ from inferencebench.load import client, metrics, parse, store
 from inferencebench.load.model import LoadPlan, Measurement, PlannedRequest, Recording, RequestSample, Samples, Target
 from inferencebench.load.wire import chat_body
 from inferencebench.run.bench import Bench
-from inferencebench.serve.server import Server
+from inferencebench.serve.server import Server, ServerFailed
 from inferencebench.suites.model import Profile, Scenario
 from inferencebench.workload.model import Question, SpeedRequest
 from inferencebench.workload.requests import WARMUP
 
 QUALITY = "quality"
-PATIENCE = 4.0
-"""A measurement with a time cap ends after so many times its cap, whatever the server does."""
+WARMUP_S = 30.0
 PROBES = "probes"
 """Folder, beside the samples of a launch, of the probes' own."""
 EMPTY_REPLY = "no content"
@@ -29,27 +28,42 @@ def measure_speed(
     requests: Sequence[SpeedRequest],
     folder: Path,
     duration_s: float | None = None,
+    patience_s: float | None = None,
 ) -> Measurement:
     """Send the warm-up and the timed requests of `scenario`; keep every sample in `folder` as Parquet.
 
     Profiles run one after the other; profiles without requests (a shortened set) are left out. Short probes are kept
     apart and enter no metric. `duration_s` is shared between the profiles: no request starts later, at the scenario's
-    own concurrency, and none is waited for beyond PATIENCE times that."""
+    own concurrency. The warm-up and each profile end after `patience_s`, whatever the server does.
+
+    Raises ServerFailed when nothing of the warm-up is answered in that time."""
     recordings = []
     warmup = [r for r in requests if r.profile == WARMUP]
     if warmup:
         cap = min(len(warmup), scenario.profiles[0].concurrency)
-        _run(server, bench, Profile(name=WARMUP, arrival="burst", requests=len(warmup), concurrency=cap), warmup)
+        profile = Profile(name=WARMUP, arrival="burst", requests=len(warmup), concurrency=cap)
+        recording = _run(server, bench, profile, warmup, patience_s=warmup_patience_s(patience_s, duration_s))
+        if patience_s is not None and not _answered(recording):
+            raise ServerFailed("it is ready but answers no request of the warm-up", "", None)
     for profile in scenario.profiles:
         mine = [r for r in requests if r.profile == profile.name]
         if mine:
             share = None if duration_s is None else duration_s / len(scenario.profiles)
-            recordings.append(_run(server, bench, profile, mine, duration_s=share))
+            recordings.append(_run(server, bench, profile, mine, duration_s=share, patience_s=patience_s))
     everything = parse.merge([parse.samples(recording, bench.tokenizer.count) for recording in recordings])
     samples, probes = _apart(everything, {r.id for r in requests if r.probe == "short"})
     store.write_samples(folder, samples)
     store.write_samples(folder / PROBES, probes)
     return metrics.measurement(metrics.by_profile(samples), bench.suite.min_success_rate, forced_length=True)
+
+
+def _answered(recording: Recording) -> bool:
+    return any(r.ok or r.error == EMPTY_REPLY for r in parse.samples(recording, None).requests)
+
+
+def warmup_patience_s(patience_s: float | None, cap_s: float | None) -> float | None:
+    """A warm-up is short, but its requests may compile something: a load's cap or WARMUP_S, at most `patience_s`."""
+    return None if patience_s is None else min(patience_s, max(WARMUP_S, cap_s or 0.0))
 
 
 def _apart(samples: Samples, probes: set[str]) -> tuple[Samples, Samples]:
@@ -62,8 +76,8 @@ def _apart(samples: Samples, probes: set[str]) -> tuple[Samples, Samples]:
     return timed, others
 
 
-def ask(server: Server, bench: Bench, questions: Sequence[Question]) -> list[Answer]:
-    """Ask the quality questions, greedy, and grade the answers."""
+def ask(server: Server, bench: Bench, questions: Sequence[Question], patience_s: float | None = None) -> list[Answer]:
+    """Ask the quality questions, greedy, and grade the answers; those without one after `patience_s` have failed."""
     quality = bench.suite.quality
     profile = Profile(name=QUALITY, arrival="burst", requests=len(questions), concurrency=quality.concurrency)
     requests = [
@@ -79,7 +93,7 @@ def ask(server: Server, bench: Bench, questions: Sequence[Question]) -> list[Ans
         )
         for q in questions
     ]
-    recording = _run(server, bench, profile, requests, force_length=False)
+    recording = _run(server, bench, profile, requests, force_length=False, patience_s=patience_s)
     return graded(questions, parse.samples(recording, bench.tokenizer.count).requests)
 
 
@@ -97,6 +111,7 @@ def _run(
     *,
     force_length: bool = True,
     duration_s: float | None = None,
+    patience_s: float | None = None,
 ) -> Recording:
     planned = tuple(
         PlannedRequest(
@@ -121,7 +136,7 @@ def _run(
         profile,
         planned,
         request_timeout_s=bench.suite.limits.request_s,
-        total_timeout_s=None if duration_s is None else PATIENCE * duration_s,
+        total_timeout_s=patience_s,
         duration_s=duration_s,
         cpu=bench.cores.client[0],
     )

@@ -9,10 +9,21 @@ from inferencebench.errors import InfrastructureError
 from inferencebench.run.bench import Bench
 from inferencebench.run.freeze import NotFreezable, freeze
 from inferencebench.run.record import Launch
+from inferencebench.sandbox.bubblewrap import HOME
 from inferencebench.sandbox.contract import KillReport, Sandbox
 from inferencebench.sandbox.removal import remove_tree
 from inferencebench.serve.server import Server, start
 from inferencebench.serve.submission import server_spec
+
+CACHES = {
+    "XDG_CACHE_HOME": f"{HOME}/.cache",
+    "VLLM_CACHE_ROOT": f"{HOME}/.cache/vllm",
+    "TRITON_CACHE_DIR": f"{HOME}/.cache/triton",
+    "TORCHINDUCTOR_CACHE_DIR": f"{HOME}/.cache/torchinductor",
+    "FLASHINFER_WORKSPACE_BASE": HOME,
+    "CUDA_CACHE_PATH": f"{HOME}/.cache/cuda",
+}
+"""Where engines keep what they compiled, when the HOME outlives the server: some would use /tmp, which does not."""
 
 
 class Relaunched(NamedTuple):
@@ -52,6 +63,7 @@ def relaunched(
     try:
         copy = scratch / "submission"
         _copy(submission, copy, int(bench.suite.limits.submission_gib * 2**30), expected_sha256)
+        kept = home is not None
         if home is None:
             home = scratch / "home"
             home.mkdir()
@@ -63,6 +75,7 @@ def relaunched(
             memory_bytes=int(memory * 2**30) if memory else None,
             scratch=home,
             gpus=bench.gpus,
+            env=CACHES if kept else None,
         )
         bench.reporter.note("launching the server")
         server = start(sandbox, spec, argv, logs)

@@ -208,7 +208,9 @@ def _session(
     run: RunContext, phase: Phase, folder: Path, prepared: Prepared, baseline: Baseline | None, resumed: Begun | None
 ) -> Session:
     logs = phase.folder
-    begun = resumed or Begun(inputs_sha256=phase.inputs_sha256, epoch_s=time.time())
+    # An agent that begins anew after a kill may know of time that it had used before.
+    spent_s = float(getattr(run.agent, "spent_s", lambda folder: 0.0)(logs))
+    begun = resumed or Begun(inputs_sha256=phase.inputs_sha256, epoch_s=time.time() - spent_s)
     clock = Clock.since(run.spec.budget_s, begun.epoch_s)
     write_json(logs / "begun.json", begun)
     scratch = run.bench.scratch(phase.folder / "scratch", keep=resumed is not None)

@@ -1,13 +1,16 @@
 """A trial of a search: a plan in, a measurement with its times out, and the watch over a server that starts."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from inferencebench.engines.contract import Startup
+from inferencebench.errors import InfrastructureError
 from inferencebench.gates.quality import Answer
 from inferencebench.load.model import Measurement
+from inferencebench.load.speculation import Speculation
 from inferencebench.serve.server import ServerFailed
 
 LOOK_S = 0.5
@@ -23,6 +26,10 @@ class TrialPlan:
     """No request starts later than this after the load's begin."""
     questions: int
     ready_s: float
+    patience_s: float
+    """The warm-up, each profile and the questions are each given up after so long: a server that hangs under load."""
+    asks: Callable[[Measurement], bool] = lambda found: True
+    """Whether a measurement is worth the questions."""
     home: Path | None = None
     """HOME of the server, kept between trials for compile caches."""
 
@@ -35,13 +42,15 @@ class TrialResult(NamedTuple):
     launch_s: float
     measure_s: float
     gate_s: float
+    speculation: Speculation
 
 
 class StartupWatch:
-    """Reads the log of a server that starts; raises ServerFailed on a fatal line or when nothing happens any more."""
+    """Reads the log of a server that starts; raises ServerFailed on a fatal line or when nothing happens any more,
+    InfrastructureError where the line is about the machine."""
 
     def __init__(self, startup: Startup, folder: Path) -> None:
-        self._fatal = [(re.compile(fatal.pattern), fatal.meaning) for fatal in startup.fatal]
+        self._fatal = [(re.compile(fatal.pattern), fatal) for fatal in startup.fatal]
         self._quiet_s = startup.quiet_s
         self._paths = (folder / "server.out", folder / "server.err")
         self._read = dict.fromkeys(self._paths, 0)
@@ -55,9 +64,10 @@ class StartupWatch:
         self._looked_s = seconds
         for path in self._paths:
             for line in self._new_lines(path, seconds):
-                for pattern, meaning in self._fatal:
+                for pattern, fatal in self._fatal:
                     if pattern.search(line):
-                        raise ServerFailed(f"{meaning} ({line.strip()[:200]})", line, None)
+                        reason = f"{fatal.meaning} ({line.strip()[:200]})"
+                        raise InfrastructureError(reason) if fatal.machine else ServerFailed(reason, line, None)
         if seconds - self._moved_s > self._quiet_s:
             raise ServerFailed(f"it hangs: nothing in its log for {self._quiet_s:g} s", "", None)
 

@@ -7,16 +7,20 @@ from typing import Any
 from inferencebench.errors import MissingError
 from inferencebench.plots import render, style
 from inferencebench.search.journal import Entry
+from inferencebench.search.outcome import Incumbent, Outcome
 from inferencebench.search.trials import Status
 from inferencebench.suites.model import Metric
 
 NAME = "search"
 UNSET = "unset"
+KINDS = [style.BLUE, "#222222", "#55aa99", "#aa77cc", style.GREY]
+"""Colours of the kinds of trials."""
 
 
 def write(
     folder: Path,
     title: str,
+    outcome: Outcome,
     entries: Sequence[Entry],
     metric: Metric,
     weights: Mapping[str, float],
@@ -28,20 +32,27 @@ def write(
         render.check(path)
     except MissingError:
         return None
-    chart = picture(title, entries, metric, weights, front)
+    chart = picture(title, outcome, entries, metric, weights, front)
     for suffix in (".svg", ".html"):
         render.save(chart, path.with_suffix(suffix))
     return path.read_text()
 
 
 def picture(
-    title: str, entries: Sequence[Entry], metric: Metric, weights: Mapping[str, float], front: Sequence[Entry]
+    title: str,
+    outcome: Outcome,
+    entries: Sequence[Entry],
+    metric: Metric,
+    weights: Mapping[str, float],
+    front: Sequence[Entry],
 ) -> Any:
-    """Three panels. One without data is left out."""
+    """Four panels. One without data is left out."""
     import altair as alt
 
     below = [p for p in (_importance(weights), _front(entries, front)) if p is not None]
     panels = [_parallel(entries, metric), *([alt.hconcat(*below, spacing=64)] if below else [])]
+    if (anytime := _anytime(entries, outcome, metric)) is not None:
+        panels.append(anytime)
     served = sum(e.reading is not None and e.reading.status is Status.OK for e in entries)
     note = f"{len(entries)} launches, {served} served as asked; {metric} is better when {_better(metric)}"
     return style.finished(alt.vconcat(*panels, spacing=40), title, [note])
@@ -111,7 +122,7 @@ def _parallel(entries: Sequence[Entry], metric: Metric) -> Any:
     y = alt.Y("height:Q", axis=None, scale=alt.Scale(domain=[-0.05, 1.05]))
     colours = [style.ORANGE, "#d9dde3"] if metric.lower_is_better else ["#d9dde3", style.ORANGE]
     colour = alt.Color("value:Q", scale=alt.Scale(range=colours, interpolate="rgb"), legend=None)
-    size = {"width": max(2 * style.WIDTH, 105 * len(order)), "height": 300}
+    size = {"width": max(2 * style.WIDTH, 128 * len(order)), "height": 300}
     base = alt.Chart(style.values(points), title="Every launch: its settings and its result", **size)
     base = base.encode(x=x, y=y, detail="trial:N", tooltip=["trial:N", alt.Tooltip("value:Q", format=".4g")])
     served = base.transform_filter("isValid(datum.value)").mark_line(strokeWidth=1.8, opacity=0.9)
@@ -122,6 +133,34 @@ def _parallel(entries: Sequence[Entry], metric: Metric) -> Any:
         .encode(x=x, y=y, text="label:N")
     )
     return broken + served.encode(color=colour) + text
+
+
+def _anytime(entries: Sequence[Entry], outcome: Outcome, metric: Metric) -> Any:
+    """Every reading by the time it was there, and the best as the search saw it then."""
+    import altair as alt
+
+    read = [
+        {"min": e.at_s / 60, "value": value, "what": e.kind.value, "trial": e.number}
+        for e in entries
+        if (value := _value(e, metric)) is not None
+    ]
+    if not read or not outcome.curve:
+        return None
+    last = Incumbent(at_s=outcome.elapsed_s, candidate=outcome.curve[-1].candidate, loss=outcome.curve[-1].loss)
+    best = [
+        {"min": at.at_s / 60, "value": at.loss if metric.lower_is_better else 1 / at.loss}
+        for at in (*outcome.curve, last)
+    ]
+    title = "The best so far, by the minutes of the budget (mean of its launches; a second one may correct it)"
+    x = alt.X("min:Q", title="minutes", scale=alt.Scale(domain=[0, max(outcome.budget_s, outcome.elapsed_s) / 60]))
+    y = alt.Y("value:Q", title=metric.value, scale=alt.Scale(zero=False, padding=12))
+    base = alt.Chart(title=title, width=2 * style.WIDTH, height=220)
+    points = base.mark_point(filled=True, size=45, opacity=0.75).encode(
+        x=x, y=y, tooltip=["trial:N", "what:N", alt.Tooltip("value:Q", format=".4g")],
+        color=alt.Color("what:N", title=None, scale=alt.Scale(range=KINDS)),
+    ).properties(data=style.values(read))  # fmt: skip
+    line = base.mark_line(interpolate="step-after", color=style.ORANGE).encode(x=x, y=y)
+    return line.properties(data=style.values(best)) + points
 
 
 def _importance(weights: Mapping[str, float]) -> Any:

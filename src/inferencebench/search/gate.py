@@ -1,9 +1,12 @@
-"""From answers to a gate: a candidate's against the reference's, on the same questions."""
+"""From answers to a gate, a candidate's against the reference's on the same questions, and from a gate to a verdict."""
 
 from collections.abc import Mapping
 from math import sqrt
+from statistics import NormalDist
 
 from inferencebench.search.trials import Gate
+
+Z_ONE_SIDED_95 = 1.6448536269514722
 
 
 def paired(mine: Mapping[str, bool], reference: Mapping[str, bool]) -> Gate | None:
@@ -23,3 +26,26 @@ def paired(mine: Mapping[str, bool], reference: Mapping[str, bool]) -> Gate | No
         reference_share=right / len(both),
         standard_error=sqrt(differing) / right,
     )
+
+
+def surely_below(gate: Gate, tau: float) -> bool:
+    """Whether the accuracy ratio is below tau by more than 1.645 standard errors (one-sided 95 %)."""
+    return gate.total > 0 and gate.ratio + Z_ONE_SIDED_95 * gate.standard_error < tau
+
+
+def surely_above(gate: Gate, tau: float) -> bool:
+    """Whether the one-sided 95 % lower bound of the accuracy ratio is at least tau."""
+    return gate.total > 0 and gate.ratio - Z_ONE_SIDED_95 * gate.standard_error >= tau
+
+
+def chance(gate: Gate, questions: int, tau: float) -> float:
+    """Chance that a gate of so many questions, these among them, accepts: that its ratio is above tau by its bound.
+
+    The standard error shrinks with the root of the questions, and what is still to be asked spreads around what was
+    seen with the rest of the variance. Normal approximation."""
+    share = min(1.0, gate.total / questions) if questions else 1.0
+    needed = tau + Z_ONE_SIDED_95 * gate.standard_error * sqrt(share)
+    spread = gate.standard_error * sqrt(1 - share)
+    if spread <= 0:
+        return float(gate.ratio >= needed)
+    return NormalDist().cdf((gate.ratio - needed) / spread)

@@ -19,6 +19,8 @@ class Entry(Record):
     candidate: Candidate
     at_s: float
     reading: Reading | None = None
+    pruned: tuple[str, ...] = ()
+    """Sources of the rules that the proposal broke before it was changed."""
 
 
 class Journal:
@@ -31,7 +33,7 @@ class Journal:
         self.pending: Entry | None = None
         """A trial that was running when the search was killed."""
         self.spent_s = 0.0
-        """Budget that earlier sessions used."""
+        """Budget that earlier sessions used, as far as they came to write it down."""
         if path.exists():
             self._read(head)
         else:
@@ -46,7 +48,10 @@ class Journal:
                 file.truncate(len(whole) + 1 if whole else 0)
         lines = whole.splitlines()
         if not lines or lines[0] != canonical_json({"head": head}):
-            raise UserError(f"{self._path}: belongs to another search (engine, model, hardware or load differ)")
+            raise UserError(
+                f"{self._path}: belongs to another search (engine, model, hardware or load differ); "
+                "move it away to begin anew, or use another --out"
+            )
         for number, line in enumerate(lines[1:], 2):
             try:
                 entry = Entry.model_validate_json(line)
@@ -71,3 +76,16 @@ class Journal:
             file.write(line + b"\n")
             file.flush()
             os.fsync(file.fileno())
+
+
+def spent_s(path: Path) -> float:
+    """Budget that the journal's search used in earlier sessions; 0 where there is no journal."""
+    if not path.exists():
+        return 0.0
+    found = 0.0
+    for line in path.read_bytes().splitlines()[1:]:
+        try:
+            found = max(found, Entry.model_validate_json(line).at_s)
+        except ValidationError:
+            break
+    return found

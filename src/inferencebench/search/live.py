@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,9 @@ from inferencebench.files import write_atomic, write_json
 from inferencebench.load import client, metrics, parse
 from inferencebench.load.model import LoadPlan, Offered, PlannedRequest, Progress, Recording, Target
 from inferencebench.load.session import WARMUP, MeasureRecord, Work, record
+from inferencebench.load.speculation import speculation
 from inferencebench.paths import SUBMISSION
+from inferencebench.run.measure import warmup_patience_s
 from inferencebench.run.trial import StartupWatch
 from inferencebench.sandbox.contract import Sandbox
 from inferencebench.sandbox.removal import remove_tree
@@ -27,7 +30,7 @@ from inferencebench.serve.submission import LAUNCHER, server_spec
 from inferencebench.suites.model import Metric
 
 PATIENCE = 4.0
-"""A capped load ends after so many times its cap, whatever the server does."""
+"""A load is given up after so many times its cap, or half that many times the longest that worked."""
 CHECK_CONCURRENCY = 4
 
 
@@ -77,6 +80,7 @@ class LiveMachine:
         self.reference = Reference()
         if spent_s and self._reference_path.exists():
             self.reference = Reference.model_validate_json(self._reference_path.read_bytes())
+        self._longest_s = 0.0
         self._launches = sum(1 for _ in (folder / "launches").glob("*"))
         self._last_reason = ""
 
@@ -89,27 +93,42 @@ class LiveMachine:
         """This process's time, and what sessions before a kill used."""
         return self._spent_s + time.monotonic() - self._began
 
-    def run(self, candidate: Candidate, questions: int, deadline_s: float) -> Reading:
+    def run(self, candidate: Candidate, questions: int, deadline_s: float, worth: float = inf) -> Reading:
         """One launch of a candidate.
 
         Raises InfrastructureError when no engine's default serves the traffic: nothing can be compared then."""
         if not self.reference.texts and candidate.configuration:
             raise InfrastructureError(f"the default does not serve this traffic: {self._last_reason}")
-        seen = self.launch(candidate, questions, self._measure_s, deadline_s)
+        seen = self.launch(candidate, questions, self._measure_s, deadline_s, worth)
         self._last_reason = seen.reading.reason
         return seen.reading
 
-    def launch(self, candidate: Candidate, questions: int, measure_s: float, deadline_s: float) -> Seen:
-        """Launch, offer the load for at most `measure_s`, compare up to so many replies. Failures are readings."""
+    def launch(
+        self, candidate: Candidate, questions: int, measure_s: float, deadline_s: float, worth: float = inf
+    ) -> Seen:
+        """Launch, offer the load for at most `measure_s`, compare up to so many replies if the loss is at most `worth`.
+        Failures are readings."""
         began = time.monotonic()
         try:
             with self._served(candidate, deadline_s) as server:
-                return self._measured(server, candidate, questions, measure_s, time.monotonic() - began)
+                launch_s = time.monotonic() - began
+                patience_s = max(PATIENCE * measure_s, PATIENCE / 2 * self._longest_s)
+                if self._first(candidate):
+                    # It may take its time: it shows how long this traffic takes.
+                    patience_s = max(1.0, deadline_s - self.elapsed_s())
+                seen = self._measured(server, candidate, (questions, worth), measure_s, patience_s, launch_s)
+                if seen.reading.status is Status.OK:
+                    self._longest_s = max(self._longest_s, seen.reading.measure_s, seen.reading.gate_s)
+                return seen
         except ServerFailed as error:
             status, reason = Status.CRASHED, error.reason
         except BenchError as error:
             status, reason = Status.INFRASTRUCTURE, str(error)
         return Seen(Reading(status=status, reason=reason, launch_s=time.monotonic() - began), None)
+
+    def _first(self, candidate: Candidate) -> bool:
+        """Whether it is the default whose replies become the reference."""
+        return not self.reference.texts and not candidate.configuration
 
     @contextmanager
     def _served(self, candidate: Candidate, deadline_s: float) -> Iterator[Server]:
@@ -136,59 +155,72 @@ class LiveMachine:
             remove_tree(submission)
 
     def _measured(
-        self, server: Server, candidate: Candidate, questions: int, measure_s: float, launch_s: float
+        self,
+        server: Server,
+        candidate: Candidate,
+        asked: tuple[int, float],
+        measure_s: float,
+        patience_s: float,
+        launch_s: float,
     ) -> Seen:
         work, subject = self._subject.work, self._subject
         ready = time.monotonic()
         if work.warmup:
-            self._offer(server, WARMUP, work.warmup)
+            short_s = warmup_patience_s(patience_s, measure_s) or patience_s
+            if not replies(parse.samples(self._offer(server, WARMUP, work.warmup, short_s, short_s), None).requests):
+                raise ServerFailed("it is ready but answers no request of the warm-up", "", None)
         part = work.parts[0]
         endless = isinstance(part.offered, Offered) and part.offered.requests is None
         cap_s = min(measure_s, getattr(part.offered, "duration_s", None) or measure_s)
         plan = LoadPlan(
             part.offered, part.requests, request_timeout_s=work.request_timeout_s,
-            total_timeout_s=PATIENCE * cap_s, duration_s=cap_s, repeat=endless,
+            total_timeout_s=patience_s, duration_s=cap_s, repeat=endless,
         )  # fmt: skip
         samples = parse.samples(self._run(server, part.offered.name, plan), work.count_tokens)
         measured = time.monotonic()
         found = record(f"{candidate.engine} under tune", work, samples)
         write_json(self._folder / "launches" / f"{self._launches:04d}" / "measurement.json", found)
         reading = reading_of(found, subject.metric, launch_s, measured - ready)
+        told = {name: value for name, value in speculation(samples)._asdict().items() if value is not None}
+        reading = reading.model_copy(update={"metrics": {**reading.metrics, **told}})
         faults = [f for p in found.profiles for f in metrics.client_faults(p)]
         if faults and reading.status is Status.INVALID:
             return Seen(reading.model_copy(update={"status": Status.INFRASTRUCTURE}), found)
-        first = not self.reference.texts and not candidate.configuration
-        gate = self._gate(server, questions, measure_s, first=first)
+        questions, worth = asked
+        if reading.loss is not None and reading.loss > worth:
+            return Seen(reading, found)
+        gate = self._gate(server, questions, measure_s, patience_s, first=self._first(candidate))
         return Seen(reading.model_copy(update={"gate": gate, "gate_s": time.monotonic() - measured}), found)
 
-    def _gate(self, server: Server, questions: int, cap_s: float, *, first: bool) -> Gate | None:
+    def _gate(self, server: Server, questions: int, cap_s: float, patience_s: float, *, first: bool) -> Gate | None:
         """Compare greedy replies. The first default is asked twice, for a limited time, and becomes the reference."""
         if first:
-            texts = self._ask(server, self._subject.checks, cap_s)
-            again = self._ask(server, tuple(c for c in self._subject.checks if c.id in texts), PATIENCE * cap_s)
+            texts = self._ask(server, self._subject.checks, cap_s, patience_s)
+            again = self._ask(server, tuple(c for c in self._subject.checks if c.id in texts), patience_s, patience_s)
             self.reference = Reference(texts=texts, repeated={name: again.get(name) == texts[name] for name in texts})
             write_json(self._reference_path, self.reference)
             return paired(self.reference.repeated, self.reference.repeated)
         asked = [c for c in self._subject.checks if c.id in self.reference.repeated][:questions]
         if not asked:
             return None
-        mine = self._ask(server, tuple(asked), PATIENCE * cap_s)
+        mine = self._ask(server, tuple(asked), patience_s, patience_s)
         return paired(agreeing(mine, self.reference, [c.id for c in asked]), self.reference.repeated)
 
-    def _ask(self, server: Server, checks: tuple[PlannedRequest, ...], cap_s: float) -> dict[str, str]:
-        """Replies to what was started before `cap_s`."""
-        return replies(parse.samples(self._offer(server, CHECK, checks, cap_s), None).requests) if checks else {}
+    def _ask(
+        self, server: Server, checks: tuple[PlannedRequest, ...], cap_s: float, patience_s: float
+    ) -> dict[str, str]:
+        """Replies to what was started before `cap_s` and there before `patience_s`."""
+        if not checks:
+            return {}
+        return replies(parse.samples(self._offer(server, CHECK, checks, cap_s, patience_s), None).requests)
 
     def _offer(
-        self, server: Server, name: str, requests: tuple[PlannedRequest, ...], cap_s: float | None = None
+        self, server: Server, name: str, requests: tuple[PlannedRequest, ...], cap_s: float, patience_s: float
     ) -> Recording:
         cap = min(len(requests), CHECK_CONCURRENCY)
         offered = Offered(name=name, arrival="burst", requests=len(requests), concurrency=cap)
         timeout_s = self._subject.work.request_timeout_s
-        plan = LoadPlan(
-            offered, requests, request_timeout_s=timeout_s, duration_s=cap_s,
-            total_timeout_s=None if cap_s is None else PATIENCE * cap_s,
-        )  # fmt: skip
+        plan = LoadPlan(offered, requests, request_timeout_s=timeout_s, duration_s=cap_s, total_timeout_s=patience_s)
         return self._run(server, name, plan)
 
     def _run(self, server: Server, name: str, plan: LoadPlan) -> Recording:

@@ -7,61 +7,44 @@ of all readings. Everything counts against the budget.
 """
 
 import random
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from math import log
+from collections import Counter
+from collections.abc import Callable, Mapping
+from itertools import zip_longest
+from math import inf, log
 from statistics import fmean, median
+from typing import NamedTuple
 
+from inferencebench.search.gate import chance, surely_above, surely_below
 from inferencebench.search.journal import Entry, Journal
+from inferencebench.search.outcome import Incumbent, Outcome, account
+from inferencebench.search.policy import (
+    CLOSE,
+    DUPLICATE_TRIES,
+    FEW_READINGS,
+    HOPELESS,
+    LEAST_TRIALS,
+    LIKELY,
+    MOST_FAULTS,
+    MOST_LAUNCHES,
+    RANDOM_TRIES,
+    SLACK,
+    WORTH,
+    Policy,
+)
 from inferencebench.search.samplers import Sampler, Told
-from inferencebench.search.slo import Slo, worst_excess
+from inferencebench.search.slo import worst_excess
 from inferencebench.search.space import Space, Value
 from inferencebench.search.trials import Candidate, Gate, Kind, Machine, Reading, Status
-from inferencebench.suites.model import Record, ScenarioName
-
-Z_ONE_SIDED_95 = 1.6448536269514722
-DUPLICATE_TRIES = 12
-"""Proposals that are known already, before random ones are drawn instead."""
-RANDOM_TRIES = 200
-"""Random draws that are known already, before a space counts as used up."""
-LEAST_TRIALS = 8
-"""Of every engine before any is left aside: a bad default says little about an engine's optimum."""
+from inferencebench.suites.model import ScenarioName
 
 
-@dataclass(frozen=True)
-class Policy:
-    """The protocol's settings."""
-
-    budget_s: float
-    reserve_share: float = 0.2
-    """For confirmations; more where launches are slow."""
-    confirm: int = 3
-    """Candidates that are confirmed."""
-    mini_questions: int = 100
-    tau: float = 0.95
-    neighbour_share: float = 0.5
-    """Of proposals after the presets: one setting away from the best so far."""
-    presets: bool = True
-    limits: Sequence[Slo] = ()
-    """Bounds on the means of a candidate's readings."""
-    seed: int = 0
-
-
-class Outcome(Record):
-    """What a search decided."""
+class Proposal(NamedTuple):
+    """What to try, and why."""
 
     candidate: Candidate
-    loss: float | None
-    """Mean of its readings; None where nothing could be measured."""
-    confirmed: bool
-    """False: the default, because nothing better was confirmed."""
-    reason: str
-    trials: int
-    crash_s: float
-    confirm_s: float
-    elapsed_s: float
-    repaired: int
-    """Proposals that broke a rule and were changed before they were launched."""
+    kind: Kind
+    pruned: tuple[str, ...] = ()
+    """Sources of the rules that it broke before it was changed."""
 
 
 class Search:
@@ -82,45 +65,55 @@ class Search:
         self._random = random.Random(policy.seed)
         self._readings: dict[str, list[Reading]] = {}
         self._candidates: dict[str, Candidate] = {}
-        self._repaired = 0
+        self._faults: Counter[str] = Counter()
+        self._turns: Counter[tuple[str, str]] = Counter()
+        self._curve: list[Incumbent] = []
         for entry in journal.entries:
             if entry.kind is not Kind.VERIFICATION:
                 self._learn(entry)
 
     def run(self) -> Outcome:
         """Search until the budget is used, then say what to launch."""
-        if self._journal.pending is not None:
-            self._try(self._journal.pending.candidate, self._journal.pending.kind)
-        for kind, candidate in self._first():
-            if candidate.key not in self._readings and self._room():
-                self._try(candidate, kind)
-        while self._room() and (found := self._next()) is not None:
-            self._try(*found)
+        if (pending := self._journal.pending) is not None:
+            self._try(Proposal(pending.candidate, pending.kind, pending.pruned))
+        for proposal in self._first():
+            if proposal.candidate.key not in self._readings and self._room(self._policy.reserve_share):
+                self._try(proposal)
+        while self._room(self._policy.reserve_share) and (found := self._next()) is not None:
+            self._try(found)
         self._confirm()
+        # What the confirmations left over still buys trials, as long as each can be confirmed.
+        while self._room(0.0) and (found := self._next()) is not None:
+            self._try(found)
+            self._confirm()
         return self._decide()
 
     # --- what to try ------------------------------------------------------------------------------------------------
 
-    def _first(self) -> list[tuple[Kind, Candidate]]:
-        found = [(Kind.DEFAULT, Candidate(engine=name)) for name in self._spaces]
-        if self._policy.presets:
-            for name, space in self._spaces.items():
-                for preset in space.presets.get(self._scenario, ()):
-                    found.append((Kind.PRESET, Candidate(engine=name, configuration=space.tidy(preset))))
-        return found
+    def _first(self) -> list[Proposal]:
+        """Every default, then the engines' first guesses in turn: the best guess of each before the second of any."""
+        found = [Proposal(Candidate(engine=name), Kind.DEFAULT) for name in self._spaces]
+        guesses = [
+            [Candidate(engine=name, configuration=space.tidy(preset)) for preset in space.presets[self._scenario]]
+            for name, space in self._spaces.items()
+            if self._policy.presets and self._scenario in space.presets
+        ]
+        in_turn = (guess for round_ in zip_longest(*guesses) for guess in round_ if guess is not None)
+        return found + [Proposal(guess, Kind.PRESET) for guess in in_turn]
 
-    def _next(self) -> tuple[Candidate, Kind] | None:
+    def _next(self) -> Proposal | None:
         """A neighbour of the best, or the sampler's proposal, of the engine whose turn it is; None when nothing new
         was found in any engine's space."""
         first = self._engine()
         for engine in (first, *(name for name in self._spaces if name != first)):
             for attempt in range(DUPLICATE_TRIES + RANDOM_TRIES):
-                candidate, kind = self._proposal(engine, at_random=attempt >= DUPLICATE_TRIES)
-                if candidate.key not in self._readings:
-                    return candidate, kind
+                proposal = self._proposal(engine, at_random=attempt >= DUPLICATE_TRIES)
+                key = proposal.candidate.key
+                if key not in self._readings and key not in self._faults:
+                    return proposal
         return None
 
-    def _proposal(self, engine: str, *, at_random: bool) -> tuple[Candidate, Kind]:
+    def _proposal(self, engine: str, *, at_random: bool) -> Proposal:
         space = self._spaces[engine]
         best = self._best(engine)
         kind = Kind.PROPOSED
@@ -131,7 +124,8 @@ class Search:
             kind, proposal = Kind.NEIGHBOUR, self._neighbour(space, best.configuration)
         else:
             proposal = self._samplers[engine].ask()
-        return Candidate(engine=engine, configuration=self._repair(space, proposal)), kind
+        configuration, broken = self._repair(space, proposal)
+        return Proposal(Candidate(engine=engine, configuration=configuration), kind, broken)
 
     def _engine(self) -> str:
         """Engines below their least share first; then the one of the best candidate, others one time in four."""
@@ -145,21 +139,25 @@ class Search:
         return best.engine
 
     def _neighbour(self, space: Space, configuration: Mapping[str, Value]) -> dict[str, Value]:
+        """One setting changed: each has its turn before any has a second."""
         changed = dict(configuration)
-        parameter = self._random.choice([p for p in space.parameters if len(p.choices) > 1])
+        turns = {p.name: self._turns[space.engine, p.name] for p in space.parameters if len(p.choices) > 1}
+        parameter = self._random.choice([p for p in space.parameters if turns.get(p.name) == min(turns.values())])
+        self._turns[space.engine, parameter.name] += 1
         now = changed.pop(parameter.name, None)
         value = self._random.choice([choice for choice in parameter.choices if choice != now])
         if value is not None:
             changed[parameter.name] = value
         return space.tidy(changed)
 
-    def _repair(self, space: Space, configuration: dict[str, Value]) -> dict[str, Value]:
-        """Unset, or change, settings of broken rules one at a time until none is broken."""
+    def _repair(self, space: Space, configuration: dict[str, Value]) -> tuple[dict[str, Value], tuple[str, ...]]:
+        """Unset, or change, settings of broken rules one at a time until none is broken; also the rules' sources."""
+        broken: list[str] = []
         for _ in range(len(space.forbid) + 1):
             rule = space.forbidden(configuration)
             if rule is None:
                 break
-            self._repaired += 1
+            broken.append(rule.source)
             name = self._random.choice(sorted(rule.all))
             parameter = next(p for p in space.parameters if p.name == name)
             allowed = [choice for choice in parameter.choices if choice not in rule.all[name]]
@@ -168,39 +166,58 @@ class Search:
             if value is not None:
                 configuration[name] = value
             configuration = space.tidy(configuration)
-        return configuration
+        return configuration, tuple(broken)
 
     # --- running and learning ---------------------------------------------------------------------------------------
 
-    def _try(self, candidate: Candidate, kind: Kind, questions: int | None = None) -> None:
-        number = len(self._journal.entries) + 1
+    def _try(self, proposal: Proposal, questions: int | None = None) -> None:
+        budget_s = self._policy.budget_s
+        begun = Entry(
+            number=len(self._journal.entries) + 1,
+            kind=proposal.kind,
+            candidate=proposal.candidate,
+            at_s=self._machine.elapsed_s(),
+            pruned=proposal.pruned,
+        )
+        asked = self._policy.mini_questions if questions is None else questions
+        best = self._best()
+        # Who would not be the best is not asked: the time is better spent on another trial.
+        bar = inf if best is None or questions is not None else WORTH * fmean(self._losses(best.key))
         for _ in range(2):
-            self._journal.add(Entry(number=number, kind=kind, candidate=candidate, at_s=self._machine.elapsed_s()))
-            asked = self._policy.mini_questions if questions is None else questions
-            reading = self._machine.run(candidate, asked, self._policy.budget_s)
-            entry = Entry(
-                number=number, kind=kind, candidate=candidate, at_s=self._machine.elapsed_s(), reading=reading
-            )
+            self._journal.add(begun.model_copy(update={"at_s": self._machine.elapsed_s()}))
+            reading = self._machine.run(proposal.candidate, asked, budget_s, bar)
+            entry = begun.model_copy(update={"at_s": self._machine.elapsed_s(), "reading": reading})
             self._journal.add(entry)
-            self._say(f"{number}. {kind} {candidate.engine} {dict(candidate.configuration)}: {_told(reading)}")
-            if reading.status is not Status.INFRASTRUCTURE:
+            said = f"{begun.number}. {begun.kind} {proposal.candidate.engine} {dict(proposal.candidate.configuration)}"
+            self._say(f"{said}: {_told(reading)}")
+            if reading.status is not Status.INFRASTRUCTURE or self._machine.elapsed_s() >= budget_s:
                 break
         self._learn(entry)
 
     def _learn(self, entry: Entry) -> None:
         reading = entry.reading
-        if reading is None or reading.status is Status.INFRASTRUCTURE:
+        if reading is None:
             return
+        if reading.status is Status.INFRASTRUCTURE:
+            self._faults[entry.candidate.key] += 1
+            return
+        if entry.at_s > self._policy.budget_s:
+            return  # read on time that the search did not have, or cut off by its end
         key = entry.candidate.key
         self._candidates[key] = entry.candidate
         self._readings.setdefault(key, []).append(reading)
-        violation = self._violation(key)
+        violation = self._violation(key) or max(0.0, HOPELESS - self._hope(key))
         losses = [r.loss for rs in self._readings.values() for r in rs if r.loss is not None]
         worst = max(losses, default=1.0)
         loss = worst if violation > 0 or reading.loss is None else fmean(self._losses(key))
         # The logarithm makes ratios of losses alike, whatever their unit.
         told = Told(dict(entry.candidate.configuration), log(max(loss, 1e-12)), violation)
         self._samplers[entry.candidate.engine].tell(told)
+        best = self._best()
+        if best is not None:
+            now = Incumbent(at_s=entry.at_s, candidate=best, loss=fmean(self._losses(best.key)))
+            if not self._curve or (self._curve[-1].candidate, self._curve[-1].loss) != (best, now.loss):
+                self._curve.append(now)
 
     def _losses(self, key: str) -> list[float]:
         return [r.loss for r in self._readings[key] if r.loss is not None]
@@ -229,40 +246,85 @@ class Search:
         ]
         return [self._candidates[key] for _, key in sorted(fit)]
 
-    def _best(self, engine: str | None = None) -> Candidate | None:
+    def _hope(self, key: str) -> float:
+        """Chance that the full gate accepts a candidate, by the largest gate that it met so far; 1 for one that met
+        none."""
+        gates = [r.gate for r in self._readings[key] if r.gate is not None]
+        if not gates or key == Candidate(engine=self._candidates[key].engine).key:
+            return 1.0
+        return chance(max(gates, key=lambda gate: gate.total), self._machine.full_questions, self._policy.tau)
+
+    def _promising(self, engine: str | None = None) -> list[Candidate]:
+        """Candidates that may be chosen, by what they are expected to gain over the default: the logarithm of the
+        ratio of the losses, less where the full gate is not likely to accept. What is no better follows."""
         ranked = self._ranked(engine)
-        return ranked[0] if ranked else None
+        default = next((c for c in self._ranked() if self._is_default(c)), None)
+        if default is None:
+            return ranked
+        floor = fmean(self._losses(default.key))
+
+        def gain(candidate: Candidate) -> float:
+            ahead = log(floor / fmean(self._losses(candidate.key)))
+            return ahead * min(1.0, self._hope(candidate.key) / LIKELY) if ahead > 0 else ahead
+
+        return sorted(ranked, key=gain, reverse=True)
+
+    def _best(self, engine: str | None = None) -> Candidate | None:
+        """The most promising."""
+        return next(iter(self._promising(engine)), None)
 
     # --- the end ----------------------------------------------------------------------------------------------------
 
-    def _cost_s(self) -> float:
-        """What a trial that works takes: the median so far, a full gate included."""
+    def _cost_s(self, candidate: Candidate | None = None) -> float:
+        """What a launch with a full gate takes: the most that this candidate took before, or, of one that never was
+        launched, the median of all that worked (more than their most while they are few: in a short budget a plan that
+        fails costs everything)."""
         done = [r for rs in self._readings.values() for r in rs if r.status is Status.OK]
         if not done:
             return 0.0
         asked = [r.gate_s / r.gate.total for r in done if r.gate is not None and r.gate.total]
         full = (median(asked) if asked else 0.0) * self._machine.full_questions
-        return median(r.launch_s + r.measure_s for r in done) + full
+        mine = self._readings.get(candidate.key, []) if candidate is not None else []
+        took = [r.launch_s + r.measure_s for r in mine if r.status is Status.OK]
+        if took:
+            return max(took) + full
+        took = [r.launch_s + r.measure_s for r in done]
+        return (median(took) if len(took) >= FEW_READINGS else SLACK * max(took)) + full
 
-    def _room(self) -> bool:
-        """Whether one more trial leaves enough for the confirmations."""
+    def _room(self, reserve_share: float) -> bool:
+        """Whether one more trial leaves enough for the confirmations: this share, and at least one launch."""
         budget, cost = self._policy.budget_s, self._cost_s()
-        reserve = min(max(self._policy.reserve_share * budget, 2 * cost), 0.5 * budget)
+        best = self._best()
+        reserve = min(max(reserve_share * budget, 1.05 * self._cost_s(best)), 0.5 * budget)
         return self._machine.elapsed_s() + cost + reserve <= budget
 
     def _confirm(self) -> None:
-        """Fresh launches with the full gate for the best few, best mean first, while there is time."""
-        while self._machine.elapsed_s() + self._cost_s() <= self._policy.budget_s:
-            ranked = self._ranked()
-            floor = next((fmean(self._losses(c.key)) for c in ranked if self._is_default(c)), float("inf"))
-            better = [c for c in ranked if fmean(self._losses(c.key)) < floor]
-            top = [c for c in better if not self._refused(c)][: self._policy.confirm]
-            waiting = [c for c in top if not self._confirmed(c) and not self._is_default(c)]
-            rival = [c for c in top if len(self._readings[c.key]) < 4 and not self._is_default(c)]
-            if not waiting and len(rival) < 2:
+        """Fresh launches with the full gate for the best few, the most promising first, while there is time.
+
+        Then more launches of those that are still rivals: of the default too, where it is nearly as good."""
+        while True:
+            default = self._default()
+            floor = fmean(self._losses(default.key)) if default else float("inf")
+            better = [c for c in self._promising() if fmean(self._losses(c.key)) < floor and not self._refused(c)]
+            top = [c for c in better if not self._is_default(c)][: self._policy.confirm]
+            top = [c for c in top if self._faults[c.key] < MOST_FAULTS]
+            waiting = [c for c in top if not self._confirmed(c)]
+            rivals = [c for c in top if len(self._readings[c.key]) < MOST_LAUNCHES]
+            if default and top and fmean(self._losses(top[0].key)) > CLOSE * floor:
+                rivals += [default] if len(self._readings[default.key]) < MOST_LAUNCHES else []
+            if not waiting and len(rivals) < 2:
                 return
-            chosen = waiting[0] if waiting else min(rival, key=lambda c: len(self._readings[c.key]))
-            self._try(chosen, Kind.CONFIRMATION, self._machine.full_questions)
+            left_s = self._policy.budget_s - self._machine.elapsed_s()
+            wanted = waiting or sorted(rivals, key=lambda c: len(self._readings[c.key]))
+            chosen = next((c for c in wanted if self._cost_s(c) <= left_s), None)
+            if chosen is None:
+                return
+            questions = 0 if self._is_default(chosen) else self._machine.full_questions
+            self._try(Proposal(chosen, Kind.CONFIRMATION), questions)
+
+    def _default(self) -> Candidate | None:
+        """The best default of all engines."""
+        return next((c for c in self._ranked() if self._is_default(c)), None)
 
     def _is_default(self, candidate: Candidate) -> bool:
         return not candidate.configuration
@@ -284,49 +346,35 @@ class Search:
             return len(readings) >= 2
         return len(readings) >= 2 and any(surely_above(g, self._policy.tau) for g in self._full_gates(candidate))
 
+    def _holds(self, candidate: Candidate) -> bool:
+        """Whether the launches that did not choose it are better than the default's: its first is too good on average,
+        since it is the best of many."""
+        default = self._default()
+        return default is None or fmean(self._losses(candidate.key)[1:]) < fmean(self._losses(default.key))
+
     def acceptable(self) -> list[Candidate]:
         """Confirmed configurations and defaults within all limits, best mean first."""
-        return [c for c in self._ranked() if self._is_default(c) or self._confirmed(c)]
+        return [c for c in self._ranked() if self._is_default(c) or (self._confirmed(c) and self._holds(c))]
 
     def _decide(self) -> Outcome:
-        ranked = self._ranked()
-        defaults = [c for c in ranked if self._is_default(c)]
-        floor = fmean(self._losses(defaults[0].key)) if defaults else None
         chosen = next(iter(self.acceptable()), None)
-        fallback = defaults[0] if defaults else Candidate(engine=next(iter(self._spaces)))
         if chosen is None:
-            chosen, reason = fallback, "nothing was confirmed: the default stands"
+            chosen, reason = Candidate(engine=next(iter(self._spaces))), "nothing was confirmed: the default stands"
         elif self._is_default(chosen):
             reason = "no confirmed configuration is better than the default"
-        elif floor is not None and fmean(self._losses(chosen.key)) >= floor:
-            chosen, reason = fallback, "no confirmed configuration is better than the default"
         else:
             reason = f"best mean of {len(self._readings[chosen.key])} launches among confirmed configurations"
-        entries = [e for e in self._journal.entries if e.reading is not None]
-        crashed = [e.reading.seconds for e in entries if e.reading and e.reading.status is Status.CRASHED]
-        confirming = [e.reading.seconds for e in entries if e.reading and e.kind is Kind.CONFIRMATION]
         losses = self._losses(chosen.key) if chosen.key in self._readings else []
-        return Outcome(
+        return account(
+            self._journal.entries,
             candidate=chosen,
             loss=fmean(losses) if losses else None,
             confirmed=not self._is_default(chosen),
             reason=reason,
-            trials=len(entries),
-            crash_s=sum(crashed),
-            confirm_s=sum(confirming),
             elapsed_s=self._machine.elapsed_s(),
-            repaired=self._repaired,
+            budget_s=self._policy.budget_s,
+            curve=self._curve,
         )
-
-
-def surely_below(gate: Gate, tau: float) -> bool:
-    """Whether the accuracy ratio is below tau by more than 1.645 standard errors (one-sided 95 %)."""
-    return gate.total > 0 and gate.ratio + Z_ONE_SIDED_95 * gate.standard_error < tau
-
-
-def surely_above(gate: Gate, tau: float) -> bool:
-    """Whether the one-sided 95 % lower bound of the accuracy ratio is at least tau."""
-    return gate.total > 0 and gate.ratio - Z_ONE_SIDED_95 * gate.standard_error >= tau
 
 
 def _told(reading: Reading) -> str:

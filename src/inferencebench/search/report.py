@@ -8,8 +8,8 @@ from statistics import fmean
 from inferencebench.files import write_atomic, write_json
 from inferencebench.search import charts
 from inferencebench.search.journal import Entry
-from inferencebench.search.protocol import Outcome
-from inferencebench.search.trials import Status
+from inferencebench.search.outcome import Outcome
+from inferencebench.search.trials import Reading, Status
 from inferencebench.suites.model import Metric
 
 NO_PICTURES = "<p>Not drawn: pip install 'inferencebench[plots]'</p>"
@@ -22,7 +22,7 @@ def write(folder: Path, name: str, outcome: Outcome, entries: Sequence[Entry], l
     write_json(folder / "trials.json", [entry.model_dump(mode="json") for entry in entries])
     front = pareto(entries)
     write_json(folder / "pareto.json", [entry.number for entry in front])
-    drawn = charts.write(folder, name, entries, metric, importances(entries), front)
+    drawn = charts.write(folder, name, outcome, entries, metric, importances(entries), front)
     write_atomic(folder / "report.html", _page(name, outcome, entries, launcher, metric, front, drawn))
 
 
@@ -77,19 +77,41 @@ def _page(
     best = {entry.number for entry in front}
     rows = "".join(_row(entry, metric, entry.number in best) for entry in entries)
     weights = "".join(f"<tr><td>{escape(n)}<td>{share:.0%}" for n, share in importances(entries).items())
-    cost = (
-        f"{outcome.trials} trials in {outcome.elapsed_s:.0f} s, of which {outcome.crash_s:.0f} s on trials that did "
-        f"not serve and {outcome.confirm_s:.0f} s on confirmations; {outcome.repaired} proposals broke a rule "
-        "and were changed before a launch. Launches, measurements, gates and confirmations all count."
-    )
+    pruned = "".join(f"<tr><td>{escape(source)}<td>{count}" for source, count in outcome.pruned.items())
     return (
         f"<!doctype html><meta charset=utf-8><title>{escape(name)}</title><style>{_STYLE}</style>"
-        f"<h1>{escape(name)}</h1><p>{escape(outcome.reason)}.</p><p>{cost}</p><h2>Launch</h2>"
+        f"<h1>{escape(name)}</h1><p>{escape(outcome.reason)}.</p><h2>Budget</h2>{_budget(outcome)}<h2>Launch</h2>"
         f"<pre>{escape(launcher)}</pre><h2>Pictures</h2>{drawn or NO_PICTURES}"
         f"<h2>Trials</h2><table><tr><th>#<th>kind<th>engine<th>settings<th>{metric}"
-        f"<th>accuracy ratio<th>seconds<th>how it ended{rows}</table><p>* on the Pareto front of latency and rate</p>"
-        f"<h2>What mattered</h2><table>{weights}</table>\n"
+        "<th>accuracy ratio<th>repetition<th>tokens per step"
+        f"<th>seconds<th>how it ended{rows}</table><p>* on the Pareto front of latency and rate. Repetition: share of "
+        "a reply's word 4-grams that had been in it before. Forced lengths drive a text into loops, which n-gram "
+        "speculation guesses well: where tokens per step are above 1, a high share says that the gain is this "
+        "text's.</p>"
+        f"<h2>What mattered</h2><table>{weights}</table><h2>What was pruned</h2>"
+        f"<table><tr><th>rule<th>proposals changed before their launch{pruned}</table>\n"
     )
+
+
+def _budget(outcome: Outcome) -> str:
+    parts = {
+        "launching": outcome.launch_s,
+        "measuring": outcome.measure_s,
+        "quality questions": outcome.gate_s,
+        "all else (proposals, ends of servers)": outcome.other_s,
+    }
+    share = 100 / outcome.budget_s
+    rows = "".join(f"<tr><td>{what}<td>{s:.0f} s<td>{share * s:.0f} %" for what, s in parts.items())
+    return (
+        f"<p>{outcome.trials} trials in {outcome.elapsed_s:.0f} of {outcome.budget_s:.0f} s; all of it counts. "
+        f"{outcome.crash_s:.0f} s went on trials that did not serve, {outcome.confirm_s:.0f} s on confirmations.</p>"
+        f"<table>{rows}</table>"
+    )
+
+
+def _share(reading: Reading, name: str) -> str:
+    value = reading.metrics.get(name)
+    return "" if value is None else f"{value:.2f}"
 
 
 def _row(entry: Entry, metric: Metric, best: bool) -> str:
@@ -101,6 +123,7 @@ def _row(entry: Entry, metric: Metric, best: bool) -> str:
     ended = "ok" if reading.status is Status.OK else f"{reading.status}: {reading.reason[:300]}"
     cells = (
         f"{entry.number}{'*' if best else ''}", entry.kind, entry.candidate.engine, settings,
-        "" if value is None else f"{value:.5g}", ratio, f"{reading.seconds:.1f}", ended,
+        "" if value is None else f"{value:.5g}", ratio, _share(reading, "repetition_share"),
+        _share(reading, "tokens_per_step"), f"{reading.seconds:.1f}", ended,
     )  # fmt: skip
     return "<tr>" + "".join(f"<td>{escape(str(cell))}" for cell in cells)

@@ -4,7 +4,9 @@ Built from what is documented or was measured. After a first look at ten seeds o
 changed: the crash regions (35 % to the reported 31 %), the corner that fails the gate (smaller), and a bonus of few
 sequences on decode (no source, removed). The first guesses of `documented_space` come from the same measurements as
 the stand-in, so the methods with guesses are favoured: the blind ones are the fairer comparison of samplers. How much
-later the published harness notices a crash, and how many requests it sends on decode, are estimates.
+later the published harness notices a crash, how many requests it sends and how much load these are, is not known: the
+three constants PUBLISHED_… were set so that its protocols show about what was reported of them (regret 34 to 48 %, gate
+failures 10 to 26 %, crash time 13 to 22 %). That half of them end below the default is not reproduced.
 
 * decode and throughput of the default, fp8 weights, fp8 KV cache and 16k batches on an H100 (6.3 / 4.14 / 4.08 ms,
   5.46 / 6.97 / 8.11 requests/s), starts of 85 to 141 s;
@@ -20,7 +22,7 @@ import random
 from collections.abc import Mapping
 from functools import cache
 from itertools import product
-from math import exp
+from math import exp, inf
 from typing import NamedTuple
 
 from inferencebench.search import space as spaces
@@ -36,15 +38,18 @@ DEFAULT: dict[str, Value] = {
 LONGEST_PROMPT = 4096
 NOISE = {ScenarioName.DECODE: 0.035, ScenarioName.THROUGHPUT: 0.06}
 """Standard deviation of the logarithm of a reading, between launches."""
+MEASURE_S = 60.0
 QUESTION_S = 0.12
 FULL_QUESTIONS = 500
 QUESTION_SPREAD = 0.27
 """Standard error of an accuracy ratio times the root of the questions, paired with the default's answers."""
 CRASH_S = {"option": (10.0, 16.0), "memory": (22.0, 48.0)}
 """When the process is dead: a refused option before the weights are read, the rest after."""
-PUBLISHED_CRASH_FACTOR = 2.6
+PUBLISHED_CRASH_FACTOR = 5.0
 """The published harness looks at health only, and notices later."""
-PUBLISHED_REQUESTS = {ScenarioName.DECODE: 12, ScenarioName.THROUGHPUT: 4}
+PUBLISHED_LOAD = 0.6
+"""The share of the real concurrency that the published harness's few requests amount to."""
+PUBLISHED_REQUESTS = {ScenarioName.DECODE: 8, ScenarioName.THROUGHPUT: 6}
 
 
 class Point(NamedTuple):
@@ -64,7 +69,8 @@ def point(scenario: ScenarioName, configuration: Mapping[str, Value], load: floa
     backend, spec = str(c["attention_backend"]), int(c["num_speculative_tokens"])
     loss = _decode(c, fp8, fp8_kv, eager, backend, spec)
     if scenario is ScenarioName.THROUGHPUT:
-        loss = loss * 30 if load < 0.2 else _burst(c, fp8, fp8_kv, eager, backend, spec)
+        # Between a lone request and the whole burst, on a logarithmic scale.
+        loss = (30 * loss) ** (1 - load) * _burst(c, fp8, fp8_kv, eager, backend, spec) ** load
     loss *= _quirks(scenario, tuple(c.values()))
     uncalibrated = fp8_kv and backend == "FLASHINFER" and c["block_size"] == 32
     accuracy = (0.992 if fp8 else 1.0) * (0.93 if uncalibrated else 0.995 if fp8_kv else 1.0)
@@ -161,15 +167,10 @@ def documented_space(*, presets: bool = True) -> Space:
         source="vLLM config/scheduler.py: without chunked prefill a batch must hold max_model_len tokens",
     )
     base = dict(DEFAULT)
+    all_fp8 = {**base, "quantization": "fp8", "kv_cache_dtype": "fp8", "max_num_batched_tokens": 16384}
     guesses: dict[ScenarioName, tuple[dict[str, Value], ...]] = {
-        ScenarioName.DECODE: (
-            {**base, "quantization": "fp8"},
-            {**base, "quantization": "fp8", "num_speculative_tokens": 5},
-        ),
-        ScenarioName.THROUGHPUT: (
-            {**base, "quantization": "fp8", "kv_cache_dtype": "fp8", "max_num_batched_tokens": 16384},
-            {**base, "quantization": "fp8", "max_num_batched_tokens": 16384},
-        ),
+        ScenarioName.DECODE: (all_fp8, {**base, "quantization": "fp8", "num_speculative_tokens": 5}),
+        ScenarioName.THROUGHPUT: (all_fp8, {**base, "quantization": "fp8", "max_num_batched_tokens": 16384}),
     }  # fmt: skip
     return paper_space().model_copy(update={"forbid": (rule,), "presets": guesses if presets else {}})
 
@@ -177,8 +178,10 @@ def documented_space(*, presets: bool = True) -> Space:
 class SimulatedMachine:
     """Runs trials on the stand-in; its clock moves by what they would take."""
 
-    def __init__(self, scenario: ScenarioName, seed: int, *, published: bool = False) -> None:
-        self._scenario, self._published = scenario, published
+    def __init__(
+        self, scenario: ScenarioName, seed: int, *, published: bool = False, measure_s: float = MEASURE_S
+    ) -> None:
+        self._scenario, self._published, self._measure_s = scenario, published, measure_s
         self._random = random.Random(f"machine {scenario} {seed}")
         self._now_s = 0.0
         self.crash_s = 0.0
@@ -194,9 +197,11 @@ class SimulatedMachine:
         """The simulated clock."""
         return self._now_s
 
-    def run(self, candidate: Candidate, questions: int, deadline_s: float) -> Reading:
+    def run(self, candidate: Candidate, questions: int, deadline_s: float, worth: float = inf) -> Reading:
         """Launch, measure and gate, in no time."""
         reading = self._reading(candidate, questions)
+        if reading.loss is not None and reading.loss > worth:
+            reading = reading.model_copy(update={"gate": None, "gate_s": 0.0})
         self._now_s += reading.seconds
         if reading.status is Status.CRASHED:
             self.crash_s += reading.seconds
@@ -221,22 +226,24 @@ class SimulatedMachine:
         launch = 95.0 + 15 * (c["quantization"] == "fp8") + 15 * (c["attention_backend"] == "FLASHINFER")
         launch = (launch - 35 * bool(c["enforce_eager"])) * exp(self._random.gauss(0, 0.08))
         noise = exp(self._random.gauss(0.0, NOISE[self._scenario]))
-        seen = point(self._scenario, c, load=0.05).loss if self._published else truth.loss
-        measure = 60.0
+        seen = point(self._scenario, c, load=PUBLISHED_LOAD).loss if self._published else truth.loss
+        measure = self._measure_s
         if self._published:
             # A request cap: so many whole requests one after the other, slow configurations longest.
             tokens = 4096 if self._scenario is ScenarioName.DECODE else 1024
             step = point(ScenarioName.DECODE, c).loss
             measure = 20.0 + PUBLISHED_REQUESTS[self._scenario] * tokens * step
             return Reading(status=Status.OK, loss=seen * noise, launch_s=launch, measure_s=measure)
-        # Half of the questions are answered rightly by the default.
-        gate = Gate(
+        return Reading(
+            status=Status.OK, loss=seen * noise, launch_s=launch, measure_s=measure,
+            gate_s=questions * QUESTION_S, gate=self._gate(truth, questions) if questions else None,
+        )  # fmt: skip
+
+    def _gate(self, truth: Point, questions: int) -> Gate:
+        """Half of the questions are answered rightly by the default."""
+        return Gate(
             correct=max(0, round(self.accuracy(truth, questions) * questions / 2)),
             total=questions,
             reference_share=0.5,
             standard_error=QUESTION_SPREAD / questions**0.5,
         )
-        return Reading(
-            status=Status.OK, loss=seen * noise, launch_s=launch, measure_s=measure,
-            gate_s=questions * QUESTION_S, gate=gate,
-        )  # fmt: skip

@@ -1,6 +1,7 @@
 """What a search hands to and gets from whatever runs its trials, a real machine or a simulated one."""
 
 from enum import StrEnum
+from math import inf
 from typing import Protocol
 
 from pydantic import Field
@@ -88,8 +89,9 @@ class Machine(Protocol):
     def elapsed_s(self) -> float:
         """Seconds used of the budget: launches, measurements and confirmations alike."""
 
-    def run(self, candidate: Candidate, questions: int, deadline_s: float) -> Reading:
-        """Launch, measure for a limited time, ask so many questions; `deadline_s` is when the budget ends."""
+    def run(self, candidate: Candidate, questions: int, deadline_s: float, worth: float = inf) -> Reading:
+        """Launch, measure for a limited time, and ask so many questions where the loss is at most `worth`;
+        `deadline_s` is when the budget ends."""
 
     @property
     def full_questions(self) -> int:

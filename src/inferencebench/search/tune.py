@@ -18,7 +18,9 @@ from inferencebench.search import report, samplers, space
 from inferencebench.search.agreement import MINI_CHECKS, checks
 from inferencebench.search.journal import Entry, Journal
 from inferencebench.search.live import LiveMachine, Seen, Subject, figures
-from inferencebench.search.protocol import Outcome, Policy, Search
+from inferencebench.search.outcome import Outcome
+from inferencebench.search.policy import Policy
+from inferencebench.search.protocol import Search
 from inferencebench.search.slo import Slo, worst_excess
 from inferencebench.search.trials import Candidate, Kind, Status
 from inferencebench.suites.model import Metric, Record, ScenarioName
@@ -34,7 +36,7 @@ SEARCH_SHARE = 0.85
 """Of the budget; the rest verifies the winner and the default on launches that the choice did not see."""
 MEASURE_SHARE, LEAST_MEASURE_S, MOST_MEASURE_S = 0.02, 8.0, 60.0
 """Time cap of a trial's load, as a share of the budget, with its bounds. A verification takes twice that."""
-VERSION = 1
+VERSION = 2
 """Raised when the protocol changes: journals of another version are other searches."""
 
 

@@ -1,0 +1,45 @@
+"""The protocol's settings and the numbers that it lives by."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from inferencebench.search.slo import Slo
+
+DUPLICATE_TRIES = 12
+"""Proposals that are known already, before random ones are drawn instead."""
+RANDOM_TRIES = 200
+"""Random draws that are known already, before a space counts as used up."""
+FEW_READINGS, SLACK = 8, 1.2
+"""With fewer readings the next trial may take so many times the longest: a cold compile cache, a larger graph."""
+LIKELY, HOPELESS = 0.5, 0.1
+"""Chances of passing the full gate: from the first on a gain counts in full, below the second a sampler is told of a
+broken constraint."""
+WORTH = 1.1
+"""Losses up to so many times the best so far meet the small gate: with noise, they may be better."""
+MOST_FAULTS = 2
+"""Failures of the machine with one candidate, after which it is left: it may not be the machine after all."""
+MOST_LAUNCHES = 4
+"""Of one candidate; between rivals the mean over launches decides."""
+CLOSE = 0.85
+"""A best whose loss is a larger share of the default's may owe that to noise: the default is launched again too."""
+LEAST_TRIALS = 8
+"""Of every engine before any is left aside: a bad default says little about an engine's optimum."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The protocol's settings."""
+
+    budget_s: float
+    reserve_share: float = 0.2
+    """For confirmations; more where launches are slow."""
+    confirm: int = 3
+    """Candidates that are confirmed."""
+    mini_questions: int = 100
+    tau: float = 0.95
+    neighbour_share: float = 0.5
+    """Of proposals after the presets: one setting away from the best so far."""
+    presets: bool = True
+    limits: Sequence[Slo] = ()
+    """Bounds on the means of a candidate's readings."""
+    seed: int = 0

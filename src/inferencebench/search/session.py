@@ -1,0 +1,142 @@
+"""Trials of a search through a session's evaluation service, like any agent's evaluations."""
+
+import json
+from collections.abc import Callable
+from math import inf
+from pathlib import Path
+
+from inferencebench.agents.contract import SolveSession
+from inferencebench.engines import registry as engines
+from inferencebench.errors import BenchError
+from inferencebench.files import write_atomic, write_json
+from inferencebench.load.model import Measurement
+from inferencebench.load.speculation import Speculation
+from inferencebench.run.evaluate import Evaluator
+from inferencebench.run.score import primary
+from inferencebench.run.trial import TrialPlan
+from inferencebench.sandbox.removal import remove_tree
+from inferencebench.search.gate import paired
+from inferencebench.search.journal import Journal
+from inferencebench.search.trials import Candidate, Reading, Status
+from inferencebench.serve.server import ServerFailed
+from inferencebench.suites.model import Metric
+
+MEASURE_SHARE, LEAST_MEASURE_S, MOST_MEASURE_S = 0.02, 8.0, 60.0
+"""Time cap of a measurement, as a share of the budget, with its bounds."""
+PATIENCE = 4.0
+"""A load is given up after so many times its cap, or half that many times the longest load that worked."""
+
+
+class SessionMachine:
+    """Runs a search's trials. What must outlive a kill lies in `beside`, next to the phase's folder, which is emptied
+    when a killed run starts again."""
+
+    def __init__(
+        self,
+        launcher: Callable[[Candidate], str],
+        session: SolveSession,
+        evaluator: Evaluator,
+        journal: Journal,
+        beside: Path,
+    ) -> None:
+        self._launcher, self._session, self._evaluator, self._journal = launcher, session, evaluator, journal
+        self._reference_path = beside / "search-reference.json"
+        self._evaluations_path = beside / "search-evaluations.jsonl"
+        self._reference: dict[str, bool] = {}
+        resumed = bool(journal.entries)
+        if resumed and self._reference_path.exists():
+            self._reference = json.loads(self._reference_path.read_bytes())
+        if resumed and self._evaluations_path.exists():
+            evaluator.recall(self._evaluations_path)
+        # Compile caches: what one trial compiled the next need not.
+        self._home = evaluator.bench.scratch(beside / "search-home", keep=resumed)
+        budget_s = session.clock.budget_s
+        self._measure_s = max(LEAST_MEASURE_S, min(MOST_MEASURE_S, MEASURE_SHARE * budget_s))
+
+    @property
+    def full_questions(self) -> int:
+        """All dev questions; none where the default answers none rightly (random weights): nothing is compared then."""
+        return self._evaluator.questions if not self._reference or any(self._reference.values()) else 0
+
+    def elapsed_s(self) -> float:
+        """The session's clock, which counts what sessions before a kill used."""
+        return self._session.clock.elapsed_s
+
+    def close(self) -> None:
+        """Remove the compile caches: the search is over."""
+        remove_tree(self._home)
+
+    def run(self, candidate: Candidate, questions: int, deadline_s: float, worth: float = inf) -> Reading:
+        """Write the launcher, and let the evaluator try it."""
+        metric = self._session.scenario.metric
+        write_launcher(self._session.workspace, self._launcher(candidate))
+        # The first default is the reference of every gate: it answers all questions, and sets the pace.
+        first = not self._reference and not candidate.configuration
+        left_s = max(1.0, deadline_s - self.elapsed_s())
+        startup = engines.get(candidate.engine).startup
+        plan = TrialPlan(
+            startup=startup,
+            measure_s=self._measure_s,
+            questions=self.full_questions if first else min(questions, self.full_questions),
+            ready_s=min(startup.ready_s, left_s),
+            patience_s=left_s if first else self._patience_s(),
+            home=self._home,
+            asks=lambda found: (value := primary(found, metric)) is not None and loss_of(metric, value) <= worth,
+        )
+        began = self.elapsed_s()
+        try:
+            result = self._evaluator.trial(len(self._journal.entries) + 1, plan)
+        except ServerFailed as error:
+            return Reading(status=Status.CRASHED, reason=str(error), launch_s=self.elapsed_s() - began)
+        except BenchError as error:
+            return Reading(status=Status.INFRASTRUCTURE, reason=str(error), launch_s=self.elapsed_s() - began)
+        finally:
+            self._evaluator.keep(self._evaluations_path)
+        timed = Reading(
+            status=Status.INVALID, launch_s=result.launch_s, measure_s=result.measure_s, gate_s=result.gate_s
+        )
+        value = primary(result.measurement, metric)
+        if not result.measurement.valid or not value:
+            reason = "; ".join(result.measurement.invalid_reasons) or "nothing was measured"
+            return timed.model_copy(update={"reason": reason})
+        if first:
+            self._reference = {answer.question_id: answer.correct for answer in result.answers}
+            write_json(self._reference_path, self._reference)
+        return timed.model_copy(
+            update={
+                "status": Status.OK,
+                "loss": loss_of(metric, value),
+                "metrics": metrics_of(result.measurement, result.speculation),
+                "gate": paired({a.question_id: a.correct for a in result.answers}, self._reference),
+            }
+        )
+
+    def _patience_s(self) -> float:
+        """Half as patient with what is known to be slow: twice the longest load or gate that worked."""
+        worked = [e.reading for e in self._journal.entries if e.reading and e.reading.status is Status.OK]
+        longest = max((max(r.measure_s, r.gate_s) for r in worked), default=0.0)
+        return max(PATIENCE * self._measure_s, PATIENCE / 2 * longest)
+
+
+def write_launcher(workspace: Path, text: str) -> None:
+    """Put a launcher into the submission."""
+    script = workspace / "submission" / "start_server.sh"
+    write_atomic(script, text)
+    script.chmod(0o755)
+
+
+def loss_of(metric: Metric, value: float) -> float:
+    """The metric as something to be made small."""
+    return value if metric.lower_is_better else 1.0 / value
+
+
+def metrics_of(measurement: Measurement, speculation: Speculation) -> dict[str, float]:
+    """What limits and the Pareto front are about, and what speculation owes to the text."""
+    named = {
+        "ttft_s": measurement.ttft_s,
+        "tpot_s": measurement.tpot_s,
+        "requests_per_s": measurement.requests_per_s,
+        "balanced_score": measurement.balanced_score,
+        **speculation._asdict(),
+    }
+    return {name: value for name, value in named.items() if value is not None}
