@@ -5,7 +5,7 @@ from itertools import pairwise
 from urllib.parse import parse_qs
 
 from inferencebench.analysis import statistics
-from inferencebench.analysis.runs import Kind, Runs
+from inferencebench.analysis.runs import Kind, Run, Runs
 from inferencebench.analysis.tables.groups import (
     Group,
     Score,
@@ -238,10 +238,13 @@ def grid(runs: Runs, options: Options) -> Made:
 
 
 def optimizer_and_engine(agent: str) -> tuple[str, str]:
-    """`search:tpe?engine=vllm` → tpe, vllm; a blind search says so."""
+    """`search:tpe?engine=vllm` → tpe, vllm; a blind search says so, and the published protocol."""
     kind, _, rest = agent.partition(":")
     optimizer, _, query = rest.partition("?")
-    engine = parse_qs(query).get("engine", ["vllm"])[0]
+    given = parse_qs(query)
+    engine = given.get("engine", ["vllm"])[0]
+    if given.get("mode") == ["paper"]:
+        return f"{optimizer} (published protocol)", engine
     return f"{optimizer} (blind)" if kind.endswith("blind") else optimizer, engine
 
 
@@ -254,6 +257,26 @@ def best_search(runs: Runs, score: Score, suite: str) -> dict[ScenarioName, Valu
             before = found.get(scenario)
             if mean is not None and (before is None or mean > float(before.value or 0.0)):
                 found[scenario] = line.cell(scenario, score)
+    return found
+
+
+def chosen_search(runs: Runs, score: Score, suite: str) -> dict[ScenarioName, Value]:
+    """Per scenario the search that is best on the other seed pairs, on each pair in turn: the best of many methods is
+    too good on the pairs that chose it. No value for a scenario with a single pair."""
+    lines = groups([r for r in runs.runs if r.kind is Kind.SEARCH and r.result.suite == suite])
+    found: dict[ScenarioName, Value] = {}
+    for scenario in scenarios_of(lines):
+        cells = [line.cells[scenario] for line in lines if scenario in line.cells]
+        picked: list[Run] = []
+        for pair in sorted({run.pair for cell in cells for run in cell}):
+            here = [[run for run in cell if run.pair == pair and run.result.outcome.scored] for cell in cells]
+            others = [mean_cell([run for run in cell if run.pair != pair], score) for cell in cells]
+            known = [(mean, own) for mean, own in zip(others, here, strict=True) if mean is not None and own]
+            if known:
+                picked += max(known, key=lambda one: one[0])[1]
+        spread = statistics.mean_sem([score(run) for run in picked])
+        if spread is not None:
+            found[scenario] = Value(value=spread.mean, sem=spread.sem, runs=ids(picked))
     return found
 
 

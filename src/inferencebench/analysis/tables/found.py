@@ -3,7 +3,7 @@
 from inferencebench.analysis import statistics
 from inferencebench.analysis.leaderboard import Regression, counted
 from inferencebench.analysis.runs import Run, Runs
-from inferencebench.analysis.tables.board import best_search
+from inferencebench.analysis.tables.board import best_search, chosen_search
 from inferencebench.analysis.tables.gates import best_cell
 from inferencebench.analysis.tables.groups import (
     Score,
@@ -52,6 +52,7 @@ def best_seen(runs: Runs, options: Options) -> Made:
             "best agent as submitted": {s: best_cell(own, s, score) for s in scenarios},
             "best agent as seen": {s: best_cell(own, s, seen) for s in scenarios},
             "best search": best_search(runs, score, suite),
+            "search that was best on the other seed pairs": chosen_search(runs, score, suite),
         }
         rows += [_mode(suite, mode, cells, scenarios) for mode, cells in modes.items()]
     columns = [
