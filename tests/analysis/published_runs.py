@@ -255,7 +255,7 @@ _FEW = ("GLM-5", "Claude Haiku 4.5")
 def seen_runs() -> list[Fake]:
     """Agents' lines with what they saw: the published best-seen aggregate of each, and the published best of each
     scenario, which belongs to the line whose own ratio allows it."""
-    seen = {row["agent"]: row for row in table("best-seen-per-agent")["rows"]}
+    seen = {row["agent"]: row for row in table("best-seen-agents")["rows"]}
     top = next(row for row in table("best-seen")["rows"] if row["mode"] == "Per-scenario best-seen agent")
     fakes: list[Fake] = []
     for row in (r for r in table("main")["rows"] if r["rank"] is not None):

@@ -1,5 +1,6 @@
 """Tables from records built to the published margins give the published figures back."""
 
+import csv
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,7 +12,7 @@ from typer.testing import CliRunner
 from inferencebench.analysis.published import table
 from inferencebench.analysis.runs import load
 from inferencebench.analysis.tables.model import Options, Row, Table
-from inferencebench.analysis.tables.registry import find
+from inferencebench.analysis.tables.registry import FAMILIES, find
 from inferencebench.cli.main import app
 from inferencebench.run.record import Outcome, Result
 from inferencebench.suites.model import ScenarioName
@@ -170,7 +171,7 @@ def test_found_and_submitted(tmp_path: Path) -> None:
             assert number(row, name.value) == pytest.approx(expected[letter], abs=TWO_DIGITS), expected["mode"]
         assert number(row, "aggregate") == pytest.approx(expected["aggregate"], abs=0.0151)
     agents = by(made("best-seen-agents", tmp_path).rows, "method")
-    for expected in table("best-seen-per-agent")["rows"]:
+    for expected in table("best-seen-agents")["rows"]:
         row = agents[agent_name(expected["agent"])]
         assert number(row, "final") == pytest.approx(expected["final_aggregate"], abs=0.0151)
         assert number(row, "seen") == pytest.approx(expected["best_seen_aggregate"], abs=TWO_DIGITS), expected["agent"]
@@ -252,6 +253,32 @@ def _check_cells(line: Row, expected: dict[str, Any]) -> None:
         assert line.values[name.value].sem == pytest.approx(expected[letter]["sem"], abs=TWO_DIGITS), expected
     if "aggregate" in expected:
         assert number(line, "aggregate") == pytest.approx(expected["aggregate"], abs=TWO_DIGITS)
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name != "process"])
+def test_every_table_of_the_paper_has_its_published_values(name: str) -> None:
+    ran = CliRunner().invoke(app, ["tables", name, "--published"])
+    assert ran.exit_code == 0
+    assert json.loads(ran.stdout)["source"]
+
+
+@pytest.mark.parametrize("form", ["text", "md", "csv", "json", "latex"])
+@pytest.mark.parametrize("name", list(FAMILIES))
+def test_every_table_has_every_format(name: str, form: str, campaign: Path) -> None:
+    ran = CliRunner().invoke(app, ["tables", name, str(campaign), "--format", form])
+    assert ran.exit_code == 0
+    lines = ran.stdout.splitlines()
+    title = find(name).title
+    if form == "json":
+        table = json.loads(ran.stdout)
+        assert (table["name"], bool(table["definition"])) == (name, True)
+    elif form == "csv":
+        assert len({len(row) for row in csv.reader(lines)}) == 1
+    elif form == "latex":
+        assert lines[0].startswith(r"\begin{tabular}")
+        assert len({line.count(" & ") for line in lines if line.endswith(r" \\")}) == 1
+    else:
+        assert title in lines[0]
 
 
 def test_json_on_the_command_line(campaign: Path) -> None:

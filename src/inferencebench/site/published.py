@@ -1,48 +1,48 @@
 """The published results, as a reference beside ours: facts from the paper, never on one board with our runs."""
 
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
-import orjson
-
+from inferencebench.analysis import published as paper
 from inferencebench.suites.model import Record
 
 KINDS = {"search": "search", "default_engine": "default", "baseline": "baseline"}
 LETTERS = ("A", "B", "C", "D")
 
 _SECTIONS = {
-    "outcomes": ("table3_outcomes", "table9_tau_sensitivity", "table14_failure_modes"),
-    "found": ("table4_best_seen", "table17_best_seen_per_agent", "table16_best_of_three"),
+    "outcomes": ("outcomes", "thresholds", "failures", "volatility"),
+    "found": ("best-seen", "best-seen-agents", "best-of-n"),
     "conditions": (
-        "table5_structured_prompt",
-        "table6_base_model",
-        "table18_hardware",
-        "table20_warm_start",
-        "table21_forced_engine",
-        "table19_search_grid",
+        "structured",
+        "base-model",
+        "hardware",
+        "warm-start",
+        "forced-engine",
+        "grid",
     ),
-    "scenarios": ("table11_native_units",),
-    "cost": ("table12_cost", "table13_cost_per_speedup"),
+    "scenarios": ("native", "parameters"),
+    "cost": ("cost", "cost-per-speedup"),
 }
-"""Section of the page → the paper's tables shown in it."""
+"""Section of the page → the paper's tables shown in it, by the names of `inferencebench tables`."""
 
 _TITLES = {
-    "table3_outcomes": "Outcomes of 180 runs",
-    "table4_best_seen": "Best agent as shipped, best seen, and search",
-    "table5_structured_prompt": "Structured prompt",
-    "table6_base_model": "Base models",
-    "table9_tau_sensitivity": "Quality threshold τ",
-    "table11_native_units": "Native units (derived by the paper from penalised means)",
-    "table12_cost": "Cost in US dollars, 12 runs each",
-    "table13_cost_per_speedup": "US dollars per × of speedup",
-    "table14_failure_modes": "Failure modes (not exclusive)",
-    "table16_best_of_three": "Best of three",
-    "table17_best_seen_per_agent": "Best seen and shipped, by agent",
-    "table18_hardware": "Hardware",
-    "table19_search_grid": "Search: optimizer and engine",
-    "table20_warm_start": "Start from a working vLLM server (the site's “vLLM-only” row)",
-    "table21_forced_engine": "Forced engine",
+    "outcomes": "Outcomes of 180 runs",
+    "best-seen": "Best agent as shipped, best seen, and search",
+    "structured": "Structured prompt",
+    "base-model": "Base models",
+    "thresholds": "Quality threshold τ",
+    "native": "Native units (derived by the paper from penalised means)",
+    "cost": "Cost in US dollars, 12 runs each",
+    "cost-per-speedup": "US dollars per × of speedup",
+    "failures": "Failure modes (not exclusive)",
+    "best-of-n": "Best of three",
+    "volatility": "Range of quartiles over the seeds",
+    "parameters": "Runtime parameters",
+    "best-seen-agents": "Best seen and shipped, by agent",
+    "hardware": "Hardware",
+    "grid": "Search: optimizer and engine",
+    "warm-start": "Start from a working vLLM server (the site's “vLLM-only” row)",
+    "forced-engine": "Forced engine",
 }
 
 
@@ -82,16 +82,15 @@ class Published(Record):
 @cache
 def published() -> Published:
     """The published values that the package carries."""
-    data = orjson.loads(files("inferencebench.site").joinpath("data/published.json").read_bytes())
-    figure = data["figure2_time_budget"]
+    figure = paper.table("budget")
     return Published(
-        paper=data["about"]["paper"],
-        rows=tuple(_row(row) for row in data["table2_main"]["rows"]),
+        paper=paper.published()["about"]["paper"],
+        rows=tuple(_row(row) for row in paper.table("main")["rows"]),
         budget_hours=tuple(figure["hours"]),
         budgets={name: tuple(values) for name, values in figure["series"].items()},
-        behaviour={k: v for k, v in data["table15_behaviour"].items() if k != "source"},
+        behaviour={k: v for k, v in paper.table("behaviour").items() if k != "source"},
         references=tuple(
-            _reference(section, name, data[name]) for section, names in _SECTIONS.items() for name in names
+            _reference(section, name, paper.table(name)) for section, names in _SECTIONS.items() for name in names
         ),
     )
 
@@ -130,5 +129,9 @@ def _text(value: Any) -> str:
             return f"{passed} of {total}"
         case float():
             return f"{value:g}"
+        case list():
+            return "; ".join(map(_text, value))
+        case dict():
+            return ", ".join(f"{name.replace('_', ' ')} {_text(one)}" for name, one in value.items())
         case _:
             return str(value)

@@ -39,9 +39,9 @@ def series(measure: Path) -> tuple[Series, ...]:
             continue
         rows = rows[:: math.ceil(len(rows) / POINTS) or 1]
         launch = f"launch {number + 1}, " if len(launches) > 1 else ""
-        for device, name in sorted({key for row in rows for key in _values(row)}):
-            points = [(row["at_s"], _values(row)[device, name]) for row in rows
-                      if isinstance(row.get("at_s"), int | float) and (device, name) in _values(row)]  # fmt: skip
+        looks = [(float(row["at_s"]), _values(row)) for row in rows if isinstance(row.get("at_s"), int | float)]
+        for device, name in sorted({key for _, look in looks for key in look}):
+            points = [(at, look[device, name]) for at, look in looks if (device, name) in look]
             scale = 2**30 if name == "memory_bytes" else 1
             found.append(
                 Series(

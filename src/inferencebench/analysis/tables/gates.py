@@ -76,6 +76,8 @@ def at_tau(result: Result, tau: float) -> Result:
     if quality is None or result.baseline is None or not quality.baseline_correct or _exempt(quality):
         return result
     passes = None if quality.incomplete else _passes(quality, tau)
+    if passes == quality.passed:
+        return result
     moved = quality.model_copy(update={"tau": tau, "passed": passes})
     failure = result.measurement.failure if result.measurement else None
     missing = missing_required(result.integrity) if result.integrity else ()
