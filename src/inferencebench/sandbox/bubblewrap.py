@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -167,6 +168,10 @@ class BubblewrapProcess:
             raise ConnectionRefusedError(f"sandbox: port {self._port} inside: {error.strerror}") from None
         return sock
 
+    def unrouted(self) -> int | None:
+        """Attempts to send where no route leads."""
+        return self._link.unrouted()
+
     def take_gateway(self) -> socket.socket:
         """The harness's listening socket inside."""
         return self._link.take_gateway()
@@ -178,6 +183,22 @@ class BubblewrapProcess:
     def terminate(self, grace_s: float = 0.0) -> KillReport:
         """End everything inside."""
         return self._link.terminate(grace_s)
+
+
+def try_once(start: Callable[[SandboxSpec, list[str], IO[bytes], IO[bytes]], SandboxProcess]) -> Probe:
+    """Start a command that does nothing, and reach for its network."""
+    with tempfile.TemporaryFile() as output:
+        try:
+            process = start(SandboxSpec(cwd="/"), ["/bin/cat", "/proc/self/status"], output, output)
+        except InfrastructureError as error:
+            return Probe(False, str(error))
+        try:
+            process.connect().close()
+        except ConnectionRefusedError:
+            pass
+        finally:
+            process.terminate()
+    return Probe(True, "")
 
 
 class Bubblewrap:
@@ -196,18 +217,8 @@ class Bubblewrap:
 
     def try_once(self, version: str) -> Probe:
         """Whether a sandbox starts and its network can be reached."""
-        with tempfile.TemporaryFile() as output:
-            try:
-                process = self.start(SandboxSpec(cwd="/"), ["/bin/cat", "/proc/self/status"], output, output)
-            except InfrastructureError as error:
-                return Probe(False, str(error), bubblewrap_remedy(str(error)))
-            try:
-                process.connect().close()
-            except ConnectionRefusedError:
-                pass
-            finally:
-                process.terminate()
-        return Probe(True, version)
+        found = try_once(self.start)
+        return Probe(True, version) if found.ok else Probe(False, found.detail, bubblewrap_remedy(found.detail))
 
     def wall(self) -> list[str]:
         """The program that makes the namespaces, with those of its arguments that say nothing of this host.

@@ -64,6 +64,8 @@ class KillReport:
     """Processes that were alive when the kill began."""
     names: tuple[str, ...] | None = None
     """Host names that programs inside asked for and were told do not exist; None: nobody listened."""
+    unrouted: int | None = None
+    """How often something was to be sent to an address that no route leads to; None: nobody counts."""
 
 
 class ForeignListenerError(ConnectionError):
@@ -100,6 +102,9 @@ class SandboxProcess(Protocol):
         """The listening socket of `SandboxSpec.gateway_port`; the caller's to close, and only once.
 
         Raises InfrastructureError when none was asked for, or it was taken."""
+
+    def unrouted(self) -> int | None:
+        """How often, so far, something inside was to go where no route leads. None: this back end does not count."""
 
     def pids(self) -> tuple[int, ...]:
         """Host pids of every living process inside, the wall's own not counted."""

@@ -99,6 +99,10 @@ class TreeProcess:
         if not owned:
             raise ForeignListenerError(f"sandbox: port {self._port} is held by a process that is not of this sandbox")
 
+    def unrouted(self) -> int | None:
+        """Attempts to send where no route leads."""
+        return self._link.unrouted()
+
     def take_gateway(self) -> socket.socket:
         """The harness's listening socket inside."""
         return self._link.take_gateway()
