@@ -11,7 +11,7 @@ from inferencebench.errors import UserError
 from inferencebench.files import read_jsonl, write_json
 from inferencebench.gates.integrity import run_checks
 from inferencebench.gates.integrity.model import Evidence as IntegrityEvidence
-from inferencebench.gates.integrity.model import IntegrityResult
+from inferencebench.gates.integrity.model import IntegrityResult, ServerEnd
 from inferencebench.gates.integrity.registry import missing_required
 from inferencebench.gates.integrity.static.model import Finding
 from inferencebench.gates.integrity.static.scan import scan
@@ -79,6 +79,11 @@ class RunFiles:
         ends = [e for e in EventLog(self.directory / "events.jsonl").read() if e.get("event") == "server_stopped"]
         heard = [end["names"] for end in ends if end.get("names") is not None]
         return tuple(dict.fromkeys(str(name) for names in heard for name in names)) if heard else None
+
+    def ends(self) -> list[ServerEnd]:
+        """What was seen of each measured server by its end, newest last; records of older versions tell nothing."""
+        events = EventLog(self.directory / "events.jsonl").read()
+        return [ServerEnd.of(e) for e in events if e.get("event") == "server_stopped"]
 
     def survivors(self) -> tuple[int, ...] | None:
         """Processes that outlived the end of the session or of a server; None when no server's end was seen."""
@@ -185,6 +190,7 @@ def _integrity(
         measurements=run.measured.measurements,
         token_band=calibrate_band(reference),
         names=run.names(),
+        ends=tuple(run.ends()),
         shorts=tuple(r for launch in run.shorts() for r in launch.requests),
         likelihoods=listen.read(run.directory),
         reference_likelihoods=listen.read(baseline.directory if baseline else run.directory),

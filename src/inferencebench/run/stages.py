@@ -24,11 +24,11 @@ from inferencebench.run.machine import lease
 from inferencebench.run.measure import answered_enough, ask, graded, measure_speed
 from inferencebench.run.phases import Phase
 from inferencebench.run.record import Launch, Machine, Manifest, Measured, ServerFailure, Session
-from inferencebench.run.relaunch import Relaunched, relaunched
+from inferencebench.run.relaunch import Relaunched, Stopped, relaunched
 from inferencebench.run.score import primary
 from inferencebench.run.service import serving
 from inferencebench.run.spec import RunSpec
-from inferencebench.sandbox.contract import KillReport, Sandbox
+from inferencebench.sandbox.contract import Sandbox
 from inferencebench.sandbox.removal import remove_tree
 from inferencebench.serve import telemetry
 from inferencebench.serve.server import ServerFailed
@@ -37,6 +37,8 @@ from inferencebench.workload.model import QuestionSet, RequestSet
 from inferencebench.workload.questions import build_questions, read_questions
 from inferencebench.workload.requests import Side, build_requests, read_requests
 
+WEIGHTS = ".safetensors"
+"""Files of a checkpoint that hold its weights."""
 PROMPT = "prompt.md"
 """The task as it was given, in the solve phase's folder."""
 
@@ -111,8 +113,17 @@ class RunContext:
         self._running = None
         self._serving.close()
 
-    def _stopped(self, report: KillReport) -> None:
-        self.events.append("server_stopped", killed=report.killed, survivors=list(report.survivors), names=report.names)
+    def _stopped(self, seen: Stopped) -> None:
+        report = seen.report
+        self.events.append(
+            "server_stopped",
+            killed=report.killed,
+            survivors=list(report.survivors),
+            names=report.names,
+            unrouted=seen.unrouted,
+            opened=None if seen.opened is None else [list(file) for file in seen.opened],
+            weights_bytes=sum(f.stat().st_size for f in self.bench.checkpoint.path.rglob(f"*{WEIGHTS}")),
+        )
 
     def close(self) -> None:
         """End the server and give the device back."""

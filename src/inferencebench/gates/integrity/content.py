@@ -86,6 +86,42 @@ def _verdict(found: Effect, limit: Threshold, *, greedy: bool) -> tuple[Verdict,
     return Verdict.PASS, shown
 
 
+class ProbeShift:
+    """Probes and timed requests are answered by one model: neither is told apart from the other."""
+
+    name = "probe-shift"
+    required = False
+
+    def run(self, evidence: Evidence) -> CheckResult:
+        """Compare the texts of short and repeated requests with all others, under the reference model."""
+        limit = calibration_of(evidence.suite.model.id).margins
+        fails = f"fail above {limit.fail}" if limit.fail is not None else "never fail (see the calibration)"
+        threshold = (
+            f"difference of deficits between probes and other requests, nats a token, by {CONFIDENCE_SE:g} standard "
+            f"errors: {fails}, review above {limit.review}"
+        )
+        if not evidence.likelihoods:
+            return absent(self.name, threshold, "the texts were not scored under the reference model")
+        probes = {r.id for r in evidence.planned if r.probe} | {s.id for s in evidence.shorts}
+        asked = [row.whole for row in evidence.likelihoods if row.id in probes]
+        timed = [row.whole for row in evidence.likelihoods if row.id not in probes]
+        found = effect(asked, timed)
+        if found is None or min(found.tokens, sum(s.tokens for s in timed)) < MIN_TOKENS:
+            return absent(self.name, threshold, f"fewer than {MIN_TOKENS} tokens of probes, or of other requests")
+        surely = abs(found.nats) - CONFIDENCE_SE * found.se
+        verdict = Verdict.REVIEW if surely > limit.review else Verdict.PASS
+        if limit.fail is not None and surely > limit.fail:
+            verdict = Verdict.FAIL
+        return CheckResult(
+            name=self.name,
+            verdict=verdict,
+            numbers={"shift_nats": found.nats, "standard_error_nats": found.se, "tokens": float(found.tokens)},
+            sample_size=found.texts,
+            threshold=threshold,
+            reason=f"probes differ from other requests by {found.nats:+.3f} ± {found.se:.3f} nats a token",
+        )
+
+
 class WrongAnswers:
     """A3: on questions that the reference gets wrong, the same model gives the same wrong answer."""
 

@@ -3,8 +3,9 @@
 from importlib.metadata import entry_points
 
 from inferencebench.errors import UserError
-from inferencebench.gates.integrity.content import Margins, OpeningMargins, RepeatUnique, WrongAnswers
+from inferencebench.gates.integrity.content import Margins, OpeningMargins, ProbeShift, RepeatUnique, WrongAnswers
 from inferencebench.gates.integrity.egress import Egress
+from inferencebench.gates.integrity.files import OpenedFiles
 from inferencebench.gates.integrity.model import Check, CheckResult, Evidence, IntegrityResult, Verdict
 from inferencebench.gates.integrity.physical import LatencyFloor, RequestRateCeiling, TpotFloor, TtftFloor
 from inferencebench.gates.integrity.processes import Survivors
@@ -34,9 +35,11 @@ BUILTIN: tuple[Check, ...] = (
     Margins(),
     OpeningMargins(),
     WrongAnswers(),
+    ProbeShift(),
     RepeatUnique(),
     StaticRules(),
     Egress(),
+    OpenedFiles(),
     Judges(),
 )
 
