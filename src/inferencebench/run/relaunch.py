@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from inferencebench.sandbox.contract import KillReport, Sandbox
 from inferencebench.sandbox.opened import OpenedFile, OpenedFiles
 from inferencebench.sandbox.removal import remove_tree
 from inferencebench.serve.server import Server, start
-from inferencebench.serve.submission import server_spec
+from inferencebench.serve.submission import disk_bytes, server_spec
 
 CACHES = {
     "XDG_CACHE_HOME": f"{HOME}/.cache",
@@ -92,6 +93,7 @@ def relaunched(
             gpus=bench.gpus,
             env=CACHES if kept else None,
         )
+        spec = replace(spec, disk_bytes=disk_bytes(bench.suite.limits.submission_gib))
         bench.reporter.note("launching the server")
         with OpenedFiles({MODEL: bench.checkpoint.path, SUBMISSION: copy, HOME: home}) as files:
             server = start(sandbox, spec, argv, logs)

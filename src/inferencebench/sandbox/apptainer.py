@@ -14,7 +14,7 @@ from inferencebench.errors import InfrastructureError, MissingError
 from inferencebench.sandbox import cgroups, containers
 from inferencebench.sandbox.bubblewrap import HOST, PORT, BubblewrapProcess, checked_cpus, try_once
 from inferencebench.sandbox.containers import Place
-from inferencebench.sandbox.contract import Probe, SandboxProcess, SandboxSpec
+from inferencebench.sandbox.contract import Probe, SandboxProcess, SandboxSpec, writable
 from inferencebench.sandbox.link import WardenLink
 from inferencebench.sandbox.warden import Order
 
@@ -61,6 +61,8 @@ class Apptainer:
                 max_processes=None,
                 scratch=[str(private)],
                 gateway=spec.gateway_port,
+                writable=writable(spec),
+                disk_bytes=spec.disk_bytes,
                 container=containers.host_environment(),
             )
             link = WardenLink(order, stdout, stderr)

@@ -13,7 +13,7 @@ from typing import IO
 
 from inferencebench.errors import InfrastructureError, MissingError
 from inferencebench.sandbox import cgroups
-from inferencebench.sandbox.contract import KillReport, Probe, SandboxProcess, SandboxSpec
+from inferencebench.sandbox.contract import KillReport, Probe, SandboxProcess, SandboxSpec, writable
 from inferencebench.sandbox.link import WardenLink
 from inferencebench.sandbox.remedies import INSTALL, bubblewrap_remedy
 from inferencebench.sandbox.warden import Order
@@ -263,6 +263,8 @@ class Bubblewrap:
             max_processes=rlimit,
             scratch=[],
             gateway=spec.gateway_port,
+            writable=writable(spec),
+            disk_bytes=spec.disk_bytes,
         )
         return BubblewrapProcess(WardenLink(order, stdout, stderr), port, limits)
 

@@ -35,12 +35,19 @@ class SandboxSpec:
     """Best effort: recorded in `limits` whether the kernel enforces it."""
     max_processes: int | None = None
     """Threads count as processes. Best effort, like `memory_bytes`."""
+    disk_bytes: int | None = None
+    """What the writable mounts may hold together; a sandbox that writes more is ended."""
     gpus: tuple[int, ...] = ()
     port: int | None = None
     """Port the server is told to listen on. None: the back end chooses (see `SandboxProcess.port`)."""
     gateway_port: int | None = None
     """Port of the sandbox's loopback on which the harness itself listens, from before the command's first instruction
     (see `SandboxProcess.take_gateway`): the only way out of a sandbox, to whatever the harness answers there."""
+
+
+def writable(spec: SandboxSpec) -> list[str]:
+    """Host directories that the sandbox may write to."""
+    return [str(mount.source.resolve()) for mount in spec.mounts if mount.writable]
 
 
 @dataclass(frozen=True)

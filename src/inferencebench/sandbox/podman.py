@@ -16,7 +16,7 @@ from inferencebench.errors import InfrastructureError, MissingError
 from inferencebench.sandbox import cgroups, containers
 from inferencebench.sandbox.bubblewrap import HOST, PORT, BubblewrapProcess, checked_cpus, try_once
 from inferencebench.sandbox.containers import Place
-from inferencebench.sandbox.contract import Probe, SandboxProcess, SandboxSpec
+from inferencebench.sandbox.contract import Probe, SandboxProcess, SandboxSpec, writable
 from inferencebench.sandbox.link import WardenLink
 from inferencebench.sandbox.namespaces import CONTAINED_FDS
 from inferencebench.sandbox.warden import Order
@@ -84,6 +84,8 @@ def _start(runtime: str, spec: SandboxSpec, argv: list[str], stdout: IO[bytes], 
             max_processes=None,
             scratch=[str(private)],
             gateway=spec.gateway_port,
+            writable=writable(spec),
+            disk_bytes=spec.disk_bytes,
             container=containers.host_environment(),
         )
         link = WardenLink(order, stdout, stderr)

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 from inferencebench.sandbox.names import NameSink, unrouted
 from inferencebench.sandbox.namespaces import CLONE_NEWNET, GATE, call_libc, contained, join, protect_devices
+from inferencebench.sandbox.quota import Quota
 from inferencebench.sandbox.removal import remove_tree
 from inferencebench.sandbox.tree import LINUX, Ended, descendants, end, first_of_namespace, namespace_members
 
@@ -55,6 +56,10 @@ class Order(NamedTuple):
     """Private directories to remove at the end."""
     gateway: int | None = None
     """Port on the sandbox's loopback whose listening socket is passed to the harness with the answer."""
+    writable: list[str] | None = None
+    """Host directories that the sandbox may write to."""
+    disk_bytes: int | None = None
+    """What they may hold together; None: as much as there is."""
     container: dict[str, str] | None = None
     """The wall is a container program with this environment of its own; `env` is then the command's."""
 
@@ -133,6 +138,7 @@ class Warden:
         self.order: Order | None = None
         self.sink: NameSink | None = None
         self.said: int | None = None
+        self.quota: Quota | None = None
 
     def members(self) -> list[int]:
         """Living processes of the sandbox."""
@@ -159,6 +165,8 @@ class Warden:
     def start(self, order: Order) -> tuple[dict[str, Any], list[int]]:
         """Start the command; the answer and the file descriptors that go with it (the PID namespace)."""
         self.order = order
+        if order.writable and order.disk_bytes is not None:
+            self.quota = Quota(order.writable, order.disk_bytes)
         if LINUX:
             call_libc("prctl", PR_SET_CHILD_SUBREAPER, 1)
         if order.wall:
@@ -263,6 +271,17 @@ class Warden:
             remove(self.order.scratch, self.order.cgroups)
         return ended
 
+    def keep_disk(self) -> None:
+        """End everything inside when it has written more than it may, and say so where the command's errors go."""
+        used = self.quota.exceeded() if self.quota else None
+        if used is None or self.order is None:
+            return
+        self.quota = None
+        self.finish(0.0)
+        said = f"sandbox: ended, since its files take {used} bytes of disk and may take {self.order.disk_bytes}\n"
+        with contextlib.suppress(OSError):
+            os.write(self.stdio[2], said.encode())
+
     def serve(self) -> None:
         """Answer requests until told to end, or until the harness is gone (closed socket, or another parent: a forked
         copy of the harness may keep the socket open)."""
@@ -280,6 +299,7 @@ class Warden:
             if wake_r in ready:
                 os.read(wake_r, 4096)
             self.reap()
+            self.keep_disk()
             if self.sink is not None and not watched:
                 poller.register(self.sink.socket, select.POLLIN)
                 watched = True
