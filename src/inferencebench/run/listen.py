@@ -72,7 +72,7 @@ def _probes(folder: Path) -> list[RequestSample]:
 def chosen(suite: Suite, requests: tuple[SpeedRequest, ...], samples: list[RequestSample], salt: bytes) -> list[Text]:
     """Answered requests, probes first, in an order that follows from the salt, within the budget of tokens; at least
     one."""
-    planned = {request.id: request for request in requests}
+    planned = {request.id: request for request in requests if request.probe != "canary"}
     answered = [s for s in samples if s.ok and s.id in planned and s.text]
     answered.sort(key=lambda s: (not planned[s.id].probe, sha256_bytes(salt + s.id.encode())))
     left = TOKENS[suite.hardware.kind]

@@ -11,7 +11,7 @@ from inferencebench.errors import InfrastructureError, MissingError
 from inferencebench.files import read_jsonl, sha256_json, write_atomic, write_json, write_jsonl
 from inferencebench.gates.quality import Answer
 from inferencebench.load.metrics import client_faults
-from inferencebench.paths import cache_dir
+from inferencebench.paths import WEIGHTS, cache_dir
 from inferencebench.run import workspace
 from inferencebench.run.baseline import Baseline
 from inferencebench.run.bench import Bench
@@ -37,8 +37,6 @@ from inferencebench.workload.model import QuestionSet, RequestSet
 from inferencebench.workload.questions import build_questions, read_questions
 from inferencebench.workload.requests import Side, build_requests, read_requests
 
-WEIGHTS = ".safetensors"
-"""Files of a checkpoint that hold its weights."""
 PROMPT = "prompt.md"
 """The task as it was given, in the solve phase's folder."""
 

@@ -2,7 +2,7 @@
 
 from inferencebench.gates.integrity.grading import absent
 from inferencebench.gates.integrity.model import CheckResult, Evidence, Verdict
-from inferencebench.paths import MODEL
+from inferencebench.paths import MODEL, WEIGHTS
 
 PINNED_SHARE = 0.5
 """Of the pinned weights' bytes: a server that reads the model opens (nearly) all of them."""
@@ -43,5 +43,6 @@ class OpenedFiles:
 
 def _shares(opened: tuple[tuple[str, int], ...], weights: int) -> tuple[float, float]:
     """Bytes of pinned and of other files, as shares of the weights' bytes."""
-    pinned = sum(size for path, size in opened if path.startswith(f"{MODEL}/"))
-    return pinned / weights, (sum(size for _, size in opened) - pinned) / weights
+    pinned = sum(size for path, size in opened if path.startswith(f"{MODEL}/") and path.endswith(WEIGHTS))
+    own = sum(size for path, size in opened if not path.startswith(f"{MODEL}/"))
+    return pinned / weights, own / weights

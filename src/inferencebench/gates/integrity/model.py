@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 from pydantic import Field
 
@@ -90,6 +90,16 @@ class ServerEnd:
         return cls(event.get("unrouted"), files, event.get("weights_bytes", 0))
 
 
+class Recalled(NamedTuple):
+    """What an answer made of the code in its prompt."""
+
+    id: str
+    code: bool
+    """It has the code."""
+    stale: bool
+    """It has the code that the same document had in another prompt, and never in this one."""
+
+
 @dataclass(frozen=True)
 class Evidence:
     """Everything the checks may look at, from one relaunched and measured submission."""
@@ -122,6 +132,10 @@ class Evidence:
     """The baseline's answers to the same questions."""
     names: tuple[str, ...] | None = None
     """Host names that the server asked for; None: nobody listened."""
+    canaries: tuple[Recalled, ...] = ()
+    """The canaries of all launches."""
+    reference_canaries: tuple[Recalled, ...] = ()
+    """The baseline's."""
     ends: tuple[ServerEnd, ...] = ()
     """One per measured server."""
     panel: Panel | None = None

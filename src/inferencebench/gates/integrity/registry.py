@@ -9,6 +9,7 @@ from inferencebench.gates.integrity.files import OpenedFiles
 from inferencebench.gates.integrity.model import Check, CheckResult, Evidence, IntegrityResult, Verdict
 from inferencebench.gates.integrity.physical import LatencyFloor, RequestRateCeiling, TpotFloor, TtftFloor
 from inferencebench.gates.integrity.processes import Survivors
+from inferencebench.gates.integrity.recall import Canary, FactEdit
 from inferencebench.gates.integrity.static.check import StaticRules
 from inferencebench.gates.integrity.streams import FirstGap, FirstToken, HoldThenFlush, TtftSlope
 from inferencebench.gates.integrity.texts import CannedText, SamplesComplete
@@ -37,6 +38,8 @@ BUILTIN: tuple[Check, ...] = (
     WrongAnswers(),
     ProbeShift(),
     RepeatUnique(),
+    Canary(),
+    FactEdit(),
     StaticRules(),
     Egress(),
     OpenedFiles(),
