@@ -1,12 +1,14 @@
 """Checks of what was said: under the reference model, against the reference's own mistakes, and when asked again."""
 
+from collections.abc import Sequence
 from statistics import median
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from inferencebench.gates.integrity.calibration import Threshold, calibration_of
+from inferencebench.gates.integrity.calibration import Threshold, calibration_of, seen_share
 from inferencebench.gates.integrity.grading import absent
 from inferencebench.gates.integrity.likelihood import CONFIDENCE_SE, Effect, Score, effect
 from inferencebench.gates.integrity.model import CheckResult, Evidence, Verdict
+from inferencebench.gates.quality import Answer
 from inferencebench.load.model import RequestSample
 
 GREEDY_FAIL_NATS, GREEDY_REVIEW_NATS = -0.45, -0.20
@@ -14,7 +16,6 @@ GREEDY_FAIL_NATS, GREEDY_REVIEW_NATS = -0.45, -0.20
 GREEDY_SHARE, GREEDY_EXCESS_SE = 0.98, 5.0
 """So many tokens are the most likely one, and so much more often than in the baseline's texts: nothing was drawn."""
 MIN_TOKENS = 16
-WRONG_SHARE = 0.70
 MIN_WRONG = 15
 SAME_TEXT_CHARACTERS = 40
 FASTER = 0.6
@@ -122,32 +123,50 @@ class ProbeShift:
         )
 
 
+class SharedMistakes(NamedTuple):
+    """Of the reference's wrong answers: how many there are to compare, are given again, and are right here."""
+
+    total: int
+    same: int
+    righted: int
+
+
+def shared_mistakes(answers: Sequence[Answer], reference: Sequence[Answer]) -> SharedMistakes:
+    """Compare parsed answers question by question."""
+    theirs = {a.question_id: a for a in reference if a.parsed is not None and not a.correct}
+    pairs = [(a, theirs[a.question_id]) for a in answers if a.question_id in theirs and a.error is None]
+    return SharedMistakes(len(pairs), sum(a.parsed == b.parsed for a, b in pairs), sum(a.correct for a, _ in pairs))
+
+
 class WrongAnswers:
     """A3: on questions that the reference gets wrong, the same model gives the same wrong answer."""
 
     name = "wrong-answers"
     required = False
-    threshold = (
-        f"of the reference's wrong answers, at least {MIN_WRONG}, the same share as {WRONG_SHARE:.0%} or more; review "
-        f"below (fail is the quality gate's)"
-    )
 
     def run(self, evidence: Evidence) -> CheckResult:
-        """Compare parsed answers question by question."""
-        theirs = {a.question_id: a for a in evidence.reference_answers if a.parsed is not None and not a.correct}
-        pairs = [(a, theirs[a.question_id]) for a in evidence.answers if a.question_id in theirs and a.error is None]
-        if len(pairs) < MIN_WRONG:
-            return absent(self.name, self.threshold, f"{len(pairs)} wrong answers of the reference to compare")
-        same = sum(a.parsed == b.parsed for a, b in pairs)
-        righted = sum(a.correct for a, _ in pairs)
-        share = same / len(pairs)
+        """Judge the share that is answered otherwise, where that is sure. (McNemar's test is the quality gate's.)"""
+        limit = calibration_of(evidence.suite.model.id).wrong
+        fails = f"fail above {limit.fail:.0%}" if limit.fail is not None else "never fail (see the calibration)"
+        threshold = (
+            f"of the reference's wrong answers, at least {MIN_WRONG}, the share answered otherwise: review above "
+            f"{limit.review:.0%}, by {CONFIDENCE_SE:g} standard errors {fails}"
+        )
+        found = shared_mistakes(evidence.answers, evidence.reference_answers)
+        if found.total < MIN_WRONG:
+            return absent(self.name, threshold, f"{found.total} wrong answers of the reference to compare")
+        _, _, share, se, _ = seen_share("", "honest", found.same, found.total)
+        verdict = Verdict.REVIEW if 1 - found.same / found.total > limit.review else Verdict.PASS
+        if limit.fail is not None and share - CONFIDENCE_SE * se > limit.fail:
+            verdict = Verdict.FAIL
         return CheckResult(
             name=self.name,
-            verdict=Verdict.PASS if share >= WRONG_SHARE else Verdict.REVIEW,
-            numbers={"same_wrong_share": share, "righted": float(righted)},
-            sample_size=len(pairs),
-            threshold=self.threshold,
-            reason=f"{same} of {len(pairs)} wrong answers are the reference's own; {righted} are right here",
+            verdict=verdict,
+            numbers={"same_wrong_share": found.same / found.total, "righted": float(found.righted)},
+            sample_size=found.total,
+            threshold=threshold,
+            reason=f"{found.same} of {found.total} wrong answers are the reference's own; {found.righted} are right "
+            f"here",
         )
 
 
