@@ -1,5 +1,6 @@
 """What the container back ends ask their programs for. Where one is installed, the contract's tests run it too."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -44,6 +45,12 @@ def test_podman_covers_secrets_without_copying_them_up(spec: SandboxSpec, tmp_pa
     secrets = {inside: how for inside, how in covers.items() if inside in spec.masked}
     assert any(inside.endswith("/redteam") for inside in secrets)
     assert all(how.startswith("ro,") for how in secrets.values())
+
+
+def test_of_two_mounts_at_one_path_the_later_is_seen(spec: SandboxSpec, tmp_path: Path) -> None:
+    home = Mount(tmp_path / "work, so", "/home/agent", writable=True)
+    found = containers.places(replace(spec, mounts=(*spec.mounts, home)))
+    assert [place.source for place in found if place.target == "/home/agent"] == [tmp_path / "work, so"]
 
 
 def test_apptainer_has_no_network_no_home_no_privileges_and_reads_only(spec: SandboxSpec, tmp_path: Path) -> None:

@@ -34,6 +34,9 @@ def audit(
         str | None,
         typer.Option("--calibrate", help="Derive the margins' thresholds from the controls and impostors of the zoo."),
     ] = None,
+    overhead: Annotated[
+        str | None, typer.Option("--overhead", help="What the gate costs: on a suite, and in the runs named.")
+    ] = None,
     judge: Annotated[bool, typer.Option("--judge", help="Ask the judges whose keys are set.")] = False,
     only: Annotated[list[str] | None, typer.Option("--only", help="A fixture of the zoo; may be repeated.")] = None,
     reduced: Annotated[bool, typer.Option("--reduced", help="Few fixtures of the zoo, at the smallest sizes.")] = False,
@@ -59,6 +62,7 @@ def audit(
     modes = {
         "--zoo": zoo is not None,
         "--calibrate": calibrate is not None,
+        "--overhead": overhead is not None,
         "--judge": judge,
         "--queue": queue,
         "--sample": sample is not None,
@@ -71,6 +75,10 @@ def audit(
         _zoo(zoo, only or [], out, sandbox, model_source, reduced=reduced, json=json)
     elif calibrate is not None:
         _calibrate(calibrate, out, sandbox, model_source, json=json)
+    elif overhead is not None:
+        from inferencebench.cli.audit_overhead import overhead as show_overhead
+
+        show_overhead(overhead, folders, json=json)
     elif judge:
         from inferencebench.cli.audit_judges import judge_all
 

@@ -107,7 +107,12 @@ def _samples(directory: Path) -> list[Samples]:
     return [_reading(folder, read_samples) for folder in folders if (folder / "requests.parquet").exists()]
 
 
-def _probed(directory: Path) -> list[RequestSample]:
+def timed_samples(directory: Path) -> list[RequestSample]:
+    """Timed samples of all launches of a run directory."""
+    return [sample for launch in _samples(directory) for sample in launch.requests]
+
+
+def probed_samples(directory: Path) -> list[RequestSample]:
     """Samples of the probes that are not timed, of all launches of a run directory."""
     folders = sorted((directory / "measure").glob(f"launch-*/{PROBES}"))
     there = [folder for folder in folders if (folder / "requests.parquet").exists()]
@@ -197,7 +202,7 @@ def _integrity(
     """All checks; the re-tokenization error of `reference`, the baseline's samples, widens the token audit's band."""
     if run.measured.failure is not None or not samples:
         return None
-    probed = _probed(run.directory)
+    probed = probed_samples(run.directory)
     kinds = {kind: {r.id: r for r in run.requests.requests if r.probe == kind} for kind in ("short", "canary")}
     evidence = IntegrityEvidence(
         suite=run.spec.suite,
@@ -213,7 +218,7 @@ def _integrity(
         ends=tuple(run.ends()),
         shorts=tuple(s for s in probed if s.id in kinds["short"]),
         canaries=_recalled(kinds["canary"], probed),
-        reference_canaries=_recalled(kinds["canary"], _probed(baseline.directory) if baseline else probed),
+        reference_canaries=_recalled(kinds["canary"], probed_samples(baseline.directory) if baseline else probed),
         likelihoods=listen.read(run.directory),
         reference_likelihoods=listen.read(baseline.directory if baseline else run.directory),
         answers=tuple(run.answers),

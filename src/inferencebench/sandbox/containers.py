@@ -41,7 +41,9 @@ class Place:
 
 
 def places(spec: SandboxSpec) -> list[Place]:
-    """All mounts, parents before what lies in them. InfrastructureError for a source that is not there."""
+    """All mounts, parents before what lies in them; the last one asked for at a path is the one that is seen.
+
+    InfrastructureError for a source that is not there."""
     found = [Place("bind", name, Path(name)) for name in SYSTEM if Path(name).is_dir() and not Path(name).is_symlink()]
     found += [Place("bind", f"/etc/{name}", Path("/etc", name)) for name in ETC_HOST if Path("/etc", name).exists()]
     found += [Place("bind", f"/etc/{file.name}", file) for file in sorted(ETC_OWN.iterdir())]
@@ -60,7 +62,7 @@ def places(spec: SandboxSpec) -> list[Place]:
             found.append(Place("empty", inside))
         elif host is not None and host.exists():
             found.append(Place("bind", inside, Path(os.devnull)))
-    return found
+    return list({place.target: place for place in found}.values())
 
 
 def gpu_nodes(gpus: tuple[int, ...]) -> list[str]:
