@@ -6,8 +6,10 @@ from typing import Literal, NamedTuple
 
 from inferencebench.gates.integrity.calibration import Threshold, calibration_of, seen_share
 from inferencebench.gates.integrity.grading import absent
-from inferencebench.gates.integrity.likelihood import CONFIDENCE_SE, Effect, Score, effect
+from inferencebench.gates.integrity.likelihood import CONFIDENCE_SE, HONEST_SE, Effect, Score, effect
 from inferencebench.gates.integrity.model import CheckResult, Evidence, Verdict
+from inferencebench.gates.integrity.physical import uncached_tokens
+from inferencebench.gates.integrity.rooflines import roof, ttft_floor_s
 from inferencebench.gates.quality import Answer
 from inferencebench.load.model import RequestSample
 
@@ -18,6 +20,8 @@ GREEDY_SHARE, GREEDY_EXCESS_SE = 0.98, 5.0
 MIN_TOKENS = 16
 MIN_WRONG = 15
 SAME_TEXT_CHARACTERS = 40
+SURPRISE_FAIL, SURPRISE_REVIEW, UNSCORABLE = 14.0, 7.0, 20.0
+"""Nats: one in a million, one in a thousand; and what a kept text of random weights counts for."""
 FASTER = 0.6
 """A repeat that takes less than this share of a first reading was not read."""
 
@@ -48,7 +52,8 @@ def _likely(name: str, evidence: Evidence, part: Literal["whole", "opening"], li
     greedy = part == "whole"
     fails = f"fail above {limit.fail} nats" if limit.fail is not None else "never fail (see the calibration)"
     threshold = f"deficit per token beyond the baseline's, by {CONFIDENCE_SE:g} standard errors: {fails}"
-    threshold += f", review above {limit.review}"
+    threshold += f" (or above it, and by {HONEST_SE:g} of an honest text's above {limit.review}), review above "
+    threshold += f"{limit.review}"
     if greedy:
         threshold += f"; fail below {GREEDY_FAIL_NATS}, review below {GREEDY_REVIEW_NATS}"
         threshold += (
@@ -74,7 +79,8 @@ def _likely(name: str, evidence: Evidence, part: Literal["whole", "opening"], li
 def _verdict(found: Effect, limit: Threshold, *, greedy: bool) -> tuple[Verdict, str]:
     shown = f"{found.nats:+.3f} ± {found.se:.3f} nats a token against the baseline's texts"
     surely = found.nats - CONFIDENCE_SE * found.se
-    if limit.fail is not None and surely > limit.fail:
+    never_drawn = found.nats - HONEST_SE * found.honest_se > limit.review
+    if limit.fail is not None and (surely > limit.fail or (found.nats > limit.fail and never_drawn)):
         return Verdict.FAIL, f"not the base model's words: {shown}"
     if surely > limit.review:
         return Verdict.REVIEW, f"less likely than the base model's words: {shown}"
@@ -177,11 +183,16 @@ class RepeatUnique:
     required = False
     threshold = (
         f"a repeat's first token after at least {FASTER:.0%} of the median time of new prompts (where that is the same "
-        f"work), and, above temperature 0, a text of its own; fail if a text is kept, review if only the time is short"
+        f"work; review), and, above temperature 0, a text of its own: fail where the source's text had a chance of "
+        f"e^-{SURPRISE_FAIL:g} or came before the prompt could be read, review at e^-{SURPRISE_REVIEW:g}"
     )
 
     def run(self, evidence: Evidence) -> CheckResult:
-        """Compare each repeat with its source, and its time with those of new prompts."""
+        """Compare each repeat with its source, and its time with those of new prompts.
+
+        At a low temperature an honest server may well say the same again: what that is worth is the text's own
+        probability under the reference model. Where nobody scored it, a kept text asks for a review; texts of random
+        weights, which nobody can score, never come twice."""
         kinds = {r.id: r for r in evidence.planned}
         by_launch = [{s.id: s for s in launch if s.ok} for launch in evidence.launches]
         pairs = [
@@ -194,19 +205,45 @@ class RepeatUnique:
             return absent(self.name, self.threshold, "no repeat was answered together with its source")
         fresh = [t for s in evidence.succeeded if not kinds[s.id].probe and (t := _ttft(s)) is not None]
         ratios = [t / median(fresh) for _, again in pairs if (t := _ttft(again)) is not None]
+        ratio = median(ratios) if ratios else 1.0
         warm = evidence.scenario.temperature > 0
-        kept = sum(_same(first.text, again.text) for first, again in pairs) if warm else 0
-        quick = bool(ratios) and median(ratios) < FASTER and evidence.scenario.profiles[0].concurrency == 1
-        verdict = Verdict.FAIL if kept else Verdict.REVIEW if quick else Verdict.PASS
+        kept = [again for first, again in pairs if warm and _same(first.text, again.text)]
+        surprise = _surprise(evidence, kept)
+        early = sum(_before_reading(evidence, again) for again in kept)
+        quick = bool(ratios) and ratio < FASTER and evidence.scenario.profiles[0].concurrency == 1
+        verdict = Verdict.REVIEW if quick or surprise > SURPRISE_REVIEW else Verdict.PASS
+        if early or surprise > SURPRISE_FAIL:
+            verdict = Verdict.FAIL
+        reason = f"{len(kept)} of {len(pairs)} repeats got their source's text"
+        if kept:
+            reason += f" (chance e^-{surprise:.1f}, {early} of them before the prompt could be read)"
         return CheckResult(
             name=self.name,
             verdict=verdict,
-            numbers={"kept_texts": float(kept), "ttft_ratio": median(ratios) if ratios else 1.0},
+            numbers={"kept_texts": float(len(kept)), "surprise_nats": surprise, "ttft_ratio": ratio},
             sample_size=len(pairs),
             threshold=self.threshold,
-            reason=f"{kept} of {len(pairs)} repeats got their source's text; first token after "
-            f"{median(ratios) if ratios else 1.0:.2f} of the usual time",
+            reason=f"{reason}; first token after {ratio:.2f} of the usual time",
         )
+
+
+def _surprise(evidence: Evidence, kept: Sequence[RequestSample]) -> float:
+    """-log of the chance that honest draws give these texts; of texts that nobody scored, just a review's worth."""
+    if evidence.suite.model.source.kind == "random":
+        return UNSCORABLE * len(kept)
+    scored = {row.id: row.logp_nats for row in evidence.likelihoods or ()}
+    known = [-logp for sample in kept if (logp := scored.get(sample.id)) is not None]
+    unknown = len(kept) - len(known)
+    return sum(known) + (SURPRISE_REVIEW + 0.1 if unknown and not known else 0.0)
+
+
+def _before_reading(evidence: Evidence, sample: RequestSample) -> bool:
+    """Whether the first token came before the hard floor of reading the prompt."""
+    first = _ttft(sample)
+    floor = ttft_floor_s(
+        evidence.suite.model, roof(evidence.suite.hardware, evidence.peaks), uncached_tokens(evidence, sample)
+    )
+    return first is not None and first < floor.hard
 
 
 def _ttft(sample: RequestSample) -> float | None:
