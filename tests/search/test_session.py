@@ -31,7 +31,7 @@ class FakeEvaluator:
 
     questions = 40
 
-    def __init__(self, folder: Path, right: bool = True) -> None:
+    def __init__(self, folder: Path, right: int = 20) -> None:
         self.folder, self.right, self.plans, self.numbers = folder, right, [], []
         self.bench = SimpleNamespace(scratch=self._scratch)
         self.records: list[int] = []
@@ -48,7 +48,7 @@ class FakeEvaluator:
         self.records.append(number)
         self.fail()
         answers = tuple(
-            Answer.model_construct(question_id=f"q{n}", correct=self.right and n % 2 == 0)
+            Answer.model_construct(question_id=f"q{n}", correct=n % 2 == 0 and n < 2 * self.right)
             for n in range(plan.questions)
         )
         measured = Measurement.model_construct(
@@ -93,8 +93,9 @@ def test_the_default_answers_everything_and_sets_the_pace(tmp_path: Path) -> Non
     assert not (tmp_path / "home").exists()
 
 
-def test_without_a_right_answer_of_the_default_no_question_is_asked(tmp_path: Path) -> None:
-    evaluator = FakeEvaluator(tmp_path, right=False)
+@pytest.mark.parametrize("right", [0, 2])
+def test_a_default_that_is_right_by_chance_at_most_is_no_reference(tmp_path: Path, right: int) -> None:
+    evaluator = FakeEvaluator(tmp_path, right=right)
     machine, _ = made(tmp_path, evaluator)
     assert machine.run(DEFAULT, 10, 600.0).gate is None
     assert machine.full_questions == 0

@@ -26,6 +26,9 @@ MEASURE_SHARE, LEAST_MEASURE_S, MOST_MEASURE_S = 0.02, 8.0, 60.0
 PATIENCE = 4.0
 """A load is given up after so many times its cap, or half that many times the longest load that worked."""
 
+LEAST_RIGHT = 5
+"""Right answers of the default below which its questions tell nothing: a few are chance."""
+
 
 class SessionMachine:
     """Runs a search's trials. What must outlive a kill lies in `beside`, next to the phase's folder, which is emptied
@@ -55,8 +58,10 @@ class SessionMachine:
 
     @property
     def full_questions(self) -> int:
-        """All dev questions; none where the default answers none rightly (random weights): nothing is compared then."""
-        return self._evaluator.questions if not self._reference or any(self._reference.values()) else 0
+        """All dev questions; none where the default answers too few rightly (random weights): nothing is compared
+        then."""
+        told = not self._reference or sum(self._reference.values()) >= LEAST_RIGHT
+        return self._evaluator.questions if told else 0
 
     def elapsed_s(self) -> float:
         """The session's clock, which counts what sessions before a kill used."""
@@ -99,15 +104,16 @@ class SessionMachine:
         if not result.measurement.valid or not value:
             reason = "; ".join(result.measurement.invalid_reasons) or "nothing was measured"
             return timed.model_copy(update={"reason": reason})
+        answers = {answer.question_id: answer.correct for answer in result.answers}
         if first:
-            self._reference = {answer.question_id: answer.correct for answer in result.answers}
+            self._reference = answers
             write_json(self._reference_path, self._reference)
         return timed.model_copy(
             update={
                 "status": Status.OK,
                 "loss": loss_of(metric, value),
                 "metrics": metrics_of(result.measurement, result.speculation),
-                "gate": paired({a.question_id: a.correct for a in result.answers}, self._reference),
+                "gate": paired(answers, self._reference) if self.full_questions else None,
             }
         )
 
