@@ -60,6 +60,8 @@ class Options:
 class SearchAgent:
     """Runs the protocol of `inferencebench.search` on the session's evaluation service."""
 
+    launchers_are_ours = True
+
     def __init__(self, rest: str, *, blind: bool = False) -> None:
         self._options = Options.read(rest, presets=not blind)
         self.name = f"{BLIND if blind else 'search'}:{rest}"
