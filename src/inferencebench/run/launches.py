@@ -53,7 +53,7 @@ class LiveServer:
         self._running: Relaunched | None = None
         self._sha256 = ""
         self._users: dict[str, EventLog] = {}
-        self._starting: EventLog | None = None
+        self._starting: list[EventLog] = []
 
     @property
     def scenarios(self) -> tuple[str, ...]:
@@ -79,7 +79,7 @@ class LiveServer:
         if self._running is None or fresh or self._sha256 != sha256 or not self._running.server.alive():
             self.stop()
             before()
-            self._users, self._starting = {}, user[1]
+            self._users, self._starting = {}, [user[1]]
             launched = relaunched(
                 self._bench, sandbox, submission, logs, on_stop=self._stopped, expected_sha256=sha256, home=home
             )
@@ -96,5 +96,5 @@ class LiveServer:
         self._stack.close()
 
     def _stopped(self, report: KillReport) -> None:
-        for events in self._users.values() or (self._starting,):
+        for events in self._users.values() or self._starting:
             events.append("server_stopped", killed=report.killed, survivors=list(report.survivors), names=report.names)
