@@ -104,7 +104,6 @@ class SearchAgent:
         write_json(folder / "outcome.json", outcome)
         write_atomic(folder / "start_server.sh", text)
         report.write(folder, self.name, outcome, kept.entries, text, session.scenario.metric)
-        machine.close()
         return Ended("finished", None)
 
     def _search(

@@ -304,6 +304,7 @@ def _measured(run: RunContext, prepared: Prepared, submission: Manifest | Server
             failure = ServerFailure(reason=error.reason, log_tail=error.log_tail, exit_code=error.server_exit_code)
             break
         launches.append(running.launch)
+        logs.mkdir(parents=True, exist_ok=True)  # a shared launch logs elsewhere
         with telemetry.watching(running.server, logs, run.bench.cores.server, run.bench.gpus):
             measurement = measure_speed(running.server, run.bench, run.spec.the_scenario, prepared.eval.requests, logs)
         measurements.append(measurement)
