@@ -8,6 +8,7 @@ from typing import NamedTuple
 from inferencebench.errors import InfrastructureError
 from inferencebench.run.bench import Bench
 from inferencebench.run.freeze import NotFreezable, freeze
+from inferencebench.run.neighbours import still_holding
 from inferencebench.run.record import Launch
 from inferencebench.sandbox.bubblewrap import HOME
 from inferencebench.sandbox.contract import KillReport, Sandbox
@@ -84,7 +85,10 @@ def relaunched(
             ready = server.wait_ready(limit, bench.suite.model.id, on_tick)
             yield Relaunched(server, ready.seconds)
         finally:
+            inside = server.process.pids()
             on_stop(server.stop())
+            if left := still_holding(bench.gpus, inside):
+                raise InfrastructureError(f"GPU memory of ended processes is not given back: pid {left}")
     finally:
         remove_tree(scratch)
 

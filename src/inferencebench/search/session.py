@@ -14,7 +14,6 @@ from inferencebench.load.speculation import Speculation
 from inferencebench.run.evaluate import Evaluator
 from inferencebench.run.score import primary
 from inferencebench.run.trial import TrialPlan
-from inferencebench.sandbox.removal import remove_tree
 from inferencebench.search.gate import paired
 from inferencebench.search.journal import Journal
 from inferencebench.search.trials import Candidate, Reading, Status
@@ -51,8 +50,8 @@ class SessionMachine:
             self._reference = json.loads(self._reference_path.read_bytes())
         if resumed and self._evaluations_path.exists():
             evaluator.recall(self._evaluations_path)
-        # Compile caches: what one trial compiled the next need not.
-        self._home = evaluator.bench.scratch(beside / "search-home", keep=resumed)
+        # Compile caches: what one trial compiled, no other trial and no measurement of the winner need compile again.
+        self._home = evaluator.bench.engine_home
         budget_s = session.clock.budget_s
         self._measure_s = max(LEAST_MEASURE_S, min(MOST_MEASURE_S, MEASURE_SHARE * budget_s))
 
@@ -66,10 +65,6 @@ class SessionMachine:
     def elapsed_s(self) -> float:
         """The session's clock, which counts what sessions before a kill used."""
         return self._session.clock.elapsed_s
-
-    def close(self) -> None:
-        """Remove the compile caches: the search is over."""
-        remove_tree(self._home)
 
     def run(self, candidate: Candidate, questions: int, deadline_s: float, worth: float = inf) -> Reading:
         """Write the launcher, and let the evaluator try it."""
