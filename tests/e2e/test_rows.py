@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.e2e.conftest import bench, run_json, sandboxed_processes
+from tests.e2e.conftest import TINY, bench, run_json, sandboxed_processes
 
 LAYER_DROP = """
 "$IB_PYTHON" - <<'PY'
@@ -76,6 +76,22 @@ def test_four_requests_are_really_in_flight(campaign: Path) -> None:
     profile = result["measurement"]["measurements"][0]["profiles"][0]
     assert profile["concurrency_max"] == 4
     assert profile["concurrency_mean"] > 3
+
+
+def test_equal_submissions_of_one_command_are_measured_on_one_launch(campaign: Path) -> None:
+    done = bench("run", TINY, "prefill,decode", "engine:llamacpp", "--out", campaign, "--repeat", "7", "--json")
+    results = json.loads(done.stdout)
+    assert [(r["scenario"], r["outcome"]) for r in results] == [("prefill", "passed"), ("decode", "passed")]
+    first, second = (r["measurement"]["launches"][0] for r in results)
+    assert (first["after"], second["after"]) == ([], ["prefill"])
+    assert first["ready_s"] == second["ready_s"]
+    logs = [campaign / "tiny" / r["scenario"] / "*" / "default" / "21-1337" / "r7" for r in results]
+    events = [
+        next(campaign.parent.glob(str(f.relative_to(campaign.parent) / "events.jsonl"))).read_text() for f in logs
+    ]
+    assert [text.count('"server_ready"') for text in events] == [1, 1]
+    assert [text.count('"server_stopped"') for text in events] == [1, 1]
+    assert not sandboxed_processes(campaign)
 
 
 def test_rescoring_needs_no_machine_and_applies_another_tau(campaign: Path, script: Callable[..., str]) -> None:

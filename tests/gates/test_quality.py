@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferencebench.errors import UserError
-from inferencebench.gates.quality import Answer, grade, mcnemar, verdict, wilson
+from inferencebench.gates.quality import Answer, agreement, grade, mcnemar, verdict, wilson
 from inferencebench.workload.model import Message, Question
 
 
@@ -126,3 +126,17 @@ def test_verdicts_are_consistent(pairs: list[tuple[bool, bool]], tau: float, low
         assert verdict(answers, baseline, tau * lower, 1.0).passed
     if result.correct >= (result.baseline_correct or 0) > 0:
         assert result.passed
+
+
+def test_agreement_is_the_common_beginning_of_both_answers() -> None:
+    def answers(*texts: str) -> list[Answer]:
+        return [
+            Answer(question_id=str(i), text=text, error=None, parsed=None, correct=False)
+            for i, text in enumerate(texts)
+        ]
+
+    reference = answers("one two", "three", "")
+    assert agreement(reference, reference) == pytest.approx(2 / 3)  # an empty answer agrees with nothing
+    assert agreement(answers("one too", "nil", "x"), reference) == pytest.approx(5 / 7 / 3)
+    assert agreement(answers("another", "words"), reference) == 0.0
+    assert agreement([], reference) == 0.0

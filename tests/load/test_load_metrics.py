@@ -128,6 +128,18 @@ def test_empty_and_missing_files(tmp_path: Path) -> None:
         read_samples(tmp_path / "elsewhere")
 
 
+def test_either_library_reads_what_the_other_wrote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed (GPU images have it)")
+    samples = Samples([sample(0, error=None), sample(1, status=None)], [chunk("p/0000", 0, 1.0, lag_s=None)])
+    none = Samples([], [])
+    for writer, reader in (("polars", None), (None, "polars"), (None, None)):
+        for wanted in (samples, none):
+            monkeypatch.setattr("inferencebench.load.parquet.find_spec", lambda _, found=writer: found)
+            write_samples(tmp_path, wanted)
+            monkeypatch.setattr("inferencebench.load.parquet.find_spec", lambda _, found=reader: found)
+            assert read_samples(tmp_path) == wanted
+
+
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     old = Samples([sample()], [chunk("p/0000", 0, 1.0)])
     write_samples(tmp_path, old)

@@ -72,3 +72,19 @@ def test_installed_package_is_masked_in_the_environment_too(walled: Box) -> None
     spec = walled.spec(mounts=tuple(mounts), masked=masks(questions.parents[1], mounts), cwd="/")
     process = walled.run(["/bin/sh", "-c", "find /opt -name 'gold*'; find /opt -name questions | wc -l"], spec)
     assert walled.output(process) == "2\n"
+
+
+def test_directories_of_the_python_path_are_shown_if_pip_filled_them(
+    walled: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed, records = tmp_path / "site", tmp_path / "records"
+    (installed / "extra-1.0.dist-info").mkdir(parents=True)
+    (installed / "extra_module.py").write_text("ANSWER = 42")
+    records.mkdir()
+    (records / "salt").write_text("secret")
+    monkeypatch.setenv("PYTHONPATH", f"{installed}:{records}")
+    view = engine_view()
+    assert not any(mount.source == records for mount in view.mounts)
+    spec = walled.spec()
+    process = walled.run(["/bin/sh", "-c", '"$IB_PYTHON" -c "import extra_module; print(extra_module.ANSWER)"'], spec)
+    assert walled.output(process) == "42\n"

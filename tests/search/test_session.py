@@ -31,16 +31,11 @@ class FakeEvaluator:
 
     questions = 40
 
-    def __init__(self, folder: Path, right: bool = True) -> None:
+    def __init__(self, folder: Path, right: int = 20) -> None:
         self.folder, self.right, self.plans, self.numbers = folder, right, [], []
-        self.bench = SimpleNamespace(scratch=self._scratch)
+        self.bench = SimpleNamespace(engine_home=folder / "home")
         self.records: list[int] = []
         self.fail: Callable[[], None] = lambda: None
-
-    def _scratch(self, purpose: Path, *, keep: bool = False) -> Path:
-        self.kept = keep
-        (self.folder / "home").mkdir(exist_ok=True)
-        return self.folder / "home"
 
     def trial(self, number: int, plan: TrialPlan) -> TrialResult:
         self.plans.append(plan)
@@ -48,7 +43,7 @@ class FakeEvaluator:
         self.records.append(number)
         self.fail()
         answers = tuple(
-            Answer.model_construct(question_id=f"q{n}", correct=self.right and n % 2 == 0)
+            Answer.model_construct(question_id=f"q{n}", correct=n % 2 == 0 and n < 2 * self.right)
             for n in range(plan.questions)
         )
         measured = Measurement.model_construct(
@@ -89,12 +84,11 @@ def test_the_default_answers_everything_and_sets_the_pace(tmp_path: Path) -> Non
     assert evaluator.plans[1].patience_s == 80.0, "twice the longest load that worked"
     assert evaluator.plans[1].home == tmp_path / "home"
     assert (tmp_path / "workspace/submission/start_server.sh").read_text() == f"exec {OTHER.key}"
-    machine.close()
-    assert not (tmp_path / "home").exists()
 
 
-def test_without_a_right_answer_of_the_default_no_question_is_asked(tmp_path: Path) -> None:
-    evaluator = FakeEvaluator(tmp_path, right=False)
+@pytest.mark.parametrize("right", [0, 2])
+def test_a_default_that_is_right_by_chance_at_most_is_no_reference(tmp_path: Path, right: int) -> None:
+    evaluator = FakeEvaluator(tmp_path, right=right)
     machine, _ = made(tmp_path, evaluator)
     assert machine.run(DEFAULT, 10, 600.0).gate is None
     assert machine.full_questions == 0
@@ -115,11 +109,10 @@ def test_a_killed_session_leaves_reference_evaluations_caches_and_spent_time(tmp
     assert journals.spent_s(tmp_path / "none") == 0.0
     fresh = FakeEvaluator(tmp_path)
     again, _ = made(tmp_path, fresh)
-    assert (fresh.kept, fresh.records) == (True, [1])
     gate = again.run(OTHER, 10, 600.0).gate
     assert gate is not None
     assert (gate.total, gate.reference_share) == (10, 0.5), "the first session's reference"
-    assert fresh.numbers == [2]
+    assert (fresh.numbers, fresh.records) == ([2], [1, 2])
 
 
 def test_a_server_that_fails_is_a_crash(tmp_path: Path) -> None:

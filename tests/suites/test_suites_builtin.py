@@ -56,7 +56,7 @@ TABLE_7 = [
 
 
 def test_names_lists_suites_and_no_parts():
-    assert suites.names() == sorted([*PAPER_SCALE, *LAPTOP, "h200-random-7b"])
+    assert suites.names() == sorted([*PAPER_SCALE, *LAPTOP, "h100-smollm2", "h200-random-7b"])
 
 
 @pytest.mark.parametrize("name", suites.names())
@@ -137,6 +137,7 @@ def test_parameter_counts_follow_from_the_public_shapes():
         "h200-random-7b": mistral,
         "h100-qwen3-8b": qwen,
         "h100-deepseek-v2-lite": deepseek,
+        "h100-smollm2": smol,
         "laptop": smol,
         "laptop-mini": smol,
     }

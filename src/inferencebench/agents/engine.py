@@ -9,6 +9,8 @@ from inferencebench.files import sha256_bytes, write_atomic
 class EngineAgent:
     """Leaves the engine's default launcher and nothing else."""
 
+    launchers_are_ours = True
+
     def __init__(self, engine: Engine) -> None:
         self.name = f"engine:{engine.name}"
         self._engine = engine

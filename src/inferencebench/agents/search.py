@@ -60,6 +60,8 @@ class Options:
 class SearchAgent:
     """Runs the protocol of `inferencebench.search` on the session's evaluation service."""
 
+    launchers_are_ours = True
+
     def __init__(self, rest: str, *, blind: bool = False) -> None:
         self._options = Options.read(rest, presets=not blind)
         self.name = f"{BLIND if blind else 'search'}:{rest}"
@@ -102,7 +104,6 @@ class SearchAgent:
         write_json(folder / "outcome.json", outcome)
         write_atomic(folder / "start_server.sh", text)
         report.write(folder, self.name, outcome, kept.entries, text, session.scenario.metric)
-        machine.close()
         return Ended("finished", None)
 
     def _search(

@@ -119,8 +119,8 @@ def _zoo(
     from inferencebench.run.spec import RunSpec
     from inferencebench.suites.load import load
 
-    fixtures = zoos.choose(only, reduced=reduced)
     suite = shrink(load(name), reduced=reduced)
+    fixtures = zoos.choose(only, suite.hardware.kind, reduced=reduced)
     common = request.Common(out / ("reduced" if reduced else "full"), sandbox, Sources(model=model_source))
 
     def spec_of(fixture: Fixture) -> RunSpec:
@@ -149,8 +149,9 @@ def _calibrate(name: str, out: Path, sandbox: str, model_source: str | None, *, 
     from inferencebench.suites.load import load
 
     impostors = set().union(*IMPOSTORS.values())
-    fixtures = [f for f in zoos.choose([], reduced=False) if f.kind == "honest" or f.name in impostors]
     suite = shrink(load(name), reduced=False)
+    chosen = zoos.choose([], suite.hardware.kind, reduced=False)
+    fixtures = [f for f in chosen if f.kind == "honest" or f.name in impostors]
     common = request.Common(out / "full", sandbox, Sources(model=model_source))
     specs = {f.name: request.spec(suite, f.scenario, f"zoo:{f.name}", common) for f in fixtures}
     with LiveReporter(stderr()) as reporter:

@@ -32,7 +32,13 @@ ModelOption = Annotated[str | None, typer.Option("--model-source", help="'hub' f
 
 def run(
     suite: Annotated[str, typer.Argument(help="Name of a built-in suite, or a TOML file.")],
-    scenario: Annotated[str, typer.Argument(help="prefill, decode, throughput or balanced (or A, B, C, D).")],
+    scenario: Annotated[
+        str,
+        typer.Argument(
+            help="prefill, decode, throughput or balanced (or A, B, C, D); several as A,B: equal submissions are then "
+            "measured on one launch."
+        ),
+    ],
     agent: Annotated[
         str,
         typer.Argument(help="engine:NAME, search:SAMPLER?engine=NAME, script:PATH, or KIND:MODEL of `agents list`."),
@@ -82,23 +88,27 @@ def run(
     sources = Sources(longbench, mmlu_pro, model_source)
     common = request.Common(out, sandbox, sources, baseline, share_device)
     condition = request.condition(budget, prompt, start, engine_only)
-    spec = request.spec(
-        the_suite,
-        scenario,
-        agent,
-        common,
-        condition=condition,
-        pair=request.seed_pair(seed_pair, the_suite),
-        repeat=repeat,
-    )
+    specs = [
+        request.spec(
+            the_suite,
+            name,
+            agent,
+            common,
+            condition=condition,
+            pair=request.seed_pair(seed_pair, the_suite),
+            repeat=repeat,
+        )
+        for name in dict.fromkeys(scenario.split(","))
+    ]
     with LiveReporter(stderr()) as reporter:
         bench = request.bench(the_suite, common, reporter)
-        directory = spec.directory(bench.out)
-        if check_machine and not (directory / "result.json").exists():
-            bench.out.mkdir(parents=True, exist_ok=True)
-            preflight.check(bench.out, directory, bench.gpus)
-        result = pipeline.run(spec, bench, wait=wait)
+        for directory in (spec.directory(bench.out) for spec in specs):
+            if check_machine and not (directory / "result.json").exists():
+                bench.out.mkdir(parents=True, exist_ok=True)
+                preflight.check(bench.out, directory, bench.gpus)
+        results = pipeline.run_together(specs, bench, wait=wait)
     if json:
-        print_json(result)
+        print_json(results[0] if len(results) == 1 else [result.model_dump(mode="json") for result in results])
     else:
-        show_result(result, spec.directory(out))
+        for spec, result in zip(specs, results, strict=True):
+            show_result(result, spec.directory(out))

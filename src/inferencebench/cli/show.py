@@ -44,8 +44,10 @@ def show_result(result: Result, directory: Path) -> None:
         f"  {metric.name.value}: {native(metric.name, metric.value)}, baseline {native(metric.name, metric.baseline)}",
         highlight=False,
     )
-    if result.quality:
-        out.print(f"  quality: {result.quality.correct} of {result.quality.total} correct", highlight=False)
+    if (quality := result.quality) and quality.agreement is not None:
+        out.print(f"  quality: answers agree with the reference's by {quality.agreement:.3f}", highlight=False)
+    elif quality:
+        out.print(f"  quality: {quality.correct} of {quality.total} correct", highlight=False)
     if not result.ranked:
         out.print("  [yellow]not ranked[/]: unverified sandbox, shared device, or an outcome that is not scored")
     out.print(f"  record: {directory}", highlight=False, markup=False)

@@ -34,7 +34,9 @@ SHORT: dict[str, dict[str, str]] = {
 
 VARIABLES = re.compile(r"^(VLLM|SGLANG|SGL|TGI|LLAMA_ARG|GGML|IB|OMP|MKL|CUDA|TORCH|TORCHINDUCTOR|PYTORCH|FLASHINFER)_")
 """Environment variables that are settings of an engine or of what it computes with."""
-HARMLESS = frozenset({"VLLM_NO_USAGE_STATS", "VLLM_USE_FLASHINFER_SAMPLER", "IB_PYTHON", "CUDA_VISIBLE_DEVICES"})
+HARMLESS = frozenset(
+    {"VLLM_NO_USAGE_STATS", "VLLM_USE_FLASHINFER_SAMPLER", "VLLM_HOST_IP", "IB_PYTHON", "CUDA_VISIBLE_DEVICES"}
+)
 
 
 @dataclass(frozen=True)

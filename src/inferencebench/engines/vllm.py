@@ -40,9 +40,14 @@ ENGINE = PackagedEngine(
         "--host": "$HOST",
         "--port": "$PORT",
     },
-    # Behind the wall there is no network to look weights or usage servers up in, and no compiler for the one kernel
-    # that vLLM would otherwise build when the first request is sampled.
-    env={"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_USE_FLASHINFER_SAMPLER": "0"},
+    # Behind the wall there is no network to look up weights, usage servers or its own address in, and no compiler for
+    # the one kernel that vLLM would otherwise build when the first request is sampled.
+    env={
+        "HF_HUB_OFFLINE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_USE_FLASHINFER_SAMPLER": "0",
+        "VLLM_HOST_IP": "127.0.0.1",
+    },
     capabilities=Capabilities(),
     # 85 to 141 s on an H100 with a 7B model, and twice that with cold caches.
     startup=Startup(ready_s=420.0, quiet_s=180.0, fatal=FATAL),

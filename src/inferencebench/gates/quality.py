@@ -16,6 +16,11 @@ Z_95 = 1.959963984540054
 """Two-sided 95 % point of the normal distribution."""
 
 
+AGREEMENT = 0.1
+"""Least agreement with the reference where the model answers nothing rightly (random weights). Measured on an H100: see
+docs/h100.md. Another model's first token is the reference's once in a vocabulary."""
+
+
 class Answer(Record):
     """One graded answer. Unanswered questions have `error` set and count as wrong."""
 
@@ -63,6 +68,8 @@ class QualityResult(Record):
     """Exact two-sided McNemar test of equal accuracy on the same questions."""
     below_tau_p: float | None
     """One-sided p of "accuracy < tau * baseline's", paired: small when the gate's failure is no accident."""
+    agreement: float | None = None
+    """Mean share of an answer, from its first character on, that is the baseline's own: the gate of random weights."""
 
 
 def grade(
@@ -124,6 +131,20 @@ def verdict(
         mcnemar_p=mcnemar(paired.lost, paired.gained) if paired else None,
         below_tau_p=paired.below_tau_p if paired else None,
     )
+
+
+def agreement(answers: Sequence[Answer], reference: Sequence[Answer]) -> float:
+    """Mean over the questions of the common beginning of both greedy answers, as a share of the longer one.
+
+    Equal models part where two tokens are nearly as likely; what follows is then another text, and counts as lost."""
+    texts = {answer.question_id: answer.text for answer in reference}
+    pairs = [(answer.text, texts.get(answer.question_id, "")) for answer in answers]
+    return sum(_common(*pair) / max(1, *map(len, pair)) for pair in pairs) / max(1, len(pairs))
+
+
+def _common(a: str, b: str) -> int:
+    """Characters of the common beginning."""
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
 def wilson(successes: int, total: int, z: float = Z_95) -> Interval:

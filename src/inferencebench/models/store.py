@@ -10,6 +10,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,12 +125,7 @@ def _build(model: Model, entry: Path, report: Progress) -> _Manifest:
         target.mkdir()
         sources.materialize(model, target, report)
         report(f"hashing {model.id}")
-        manifest = _Manifest(
-            store_version=STORE_VERSION,
-            model=model.id,
-            source=model.source,
-            files={_relative(path, target): _record(path) for path in _files(target)},
-        )
+        manifest = _Manifest(store_version=STORE_VERSION, model=model.id, source=model.source, files=_records(target))
         write_json(temporary / "manifest.json", manifest)
         temporary.chmod(0o755)
         temporary.rename(entry)
@@ -137,6 +133,15 @@ def _build(model: Model, entry: Path, report: Progress) -> _Manifest:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     return manifest
+
+
+def _records(directory: Path) -> dict[str, _File]:
+    """Every file's record; hashed side by side, since hashing releases the interpreter lock."""
+    paths = _files(directory)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return {
+            _relative(path, directory): record for path, record in zip(paths, pool.map(_record, paths), strict=True)
+        }
 
 
 def _record(path: Path) -> _File:

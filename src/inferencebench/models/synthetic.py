@@ -6,9 +6,11 @@ come from numpy's Philox, one stream per tensor, so that they depend on neither 
 
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from inferencebench.engines.host import available_cores
 from inferencebench.errors import MissingError, UserError
 from inferencebench.files import write_json
 from inferencebench.suites.model import Corpus, Model
@@ -32,7 +34,8 @@ CHAT_TEMPLATE = (
 def from_random(model: Model, out: Path, progress: Callable[[str], None]) -> None:
     """Write a random checkpoint of the model's shape into the empty directory `out`, one shard per layer.
 
-    Raises UserError for a shape without a seed, or a vocabulary too small for bytes and chat marks."""
+    Shards are made side by side, one per core: the draws release the interpreter lock. 14.5 GB take seconds on 16
+    cores. Raises UserError for a shape without a seed, or a vocabulary too small for bytes and chat marks."""
     if model.source.seed is None:
         raise UserError(f"model {model.id}: a random source needs seed")
     progress("training a tokenizer on the shipped corpus")
@@ -40,12 +43,16 @@ def from_random(model: Model, out: Path, progress: Callable[[str], None]) -> Non
     _save_tokenizer(tokenizer, model, out)
     _save_config(tokenizer, model, out)
     shards = list(_shards(model))
-    index: dict[str, str] = {}
-    for number, shapes in enumerate(shards, 1):
-        progress(f"random weights, shard {number} of {len(shards)}")
-        name = f"model-{number:05}-of-{len(shards):05}.safetensors"
-        _save_shard(model, shapes, model.source.seed, out / name)
-        index |= dict.fromkeys(shapes, name)
+    names = [f"model-{number:05}-of-{len(shards):05}.safetensors" for number in range(1, len(shards) + 1)]
+    index = {tensor: name for shapes, name in zip(shards, names, strict=True) for tensor in shapes}
+    seed = model.source.seed
+
+    def save(number: int) -> None:
+        progress(f"random weights, shard {number + 1} of {len(shards)}")
+        _save_shard(model, shards[number], seed, out / names[number])
+
+    with ThreadPoolExecutor(min(len(shards), available_cores())) as pool:
+        list(pool.map(save, range(len(shards))))
     write_json(out / "model.safetensors.index.json", {"metadata": {}, "weight_map": index})
 
 

@@ -35,6 +35,8 @@ class Fixture(Record):
     """Modules of `common` that are copied into the submission."""
     brings: tuple[Material, ...] = ()
     """What the cheat's author has at hand: the public questions with their answers, the dev requests."""
+    accelerators: tuple[Literal["cpu", "cuda"], ...] = ("cpu", "cuda")
+    """Kinds of hardware that its engine runs on."""
     reduced: bool = False
     """Whether it is part of the reduced zoo."""
 

@@ -108,10 +108,15 @@ def _problem(row: Row) -> str:
     return f"{row.name} got {row.verdict} by {by}; expected {' or '.join(row.expected)}"
 
 
-def choose(only: Sequence[str], *, reduced: bool) -> list[Fixture]:
-    """The fixtures to run. Raises UserError for an unknown name."""
-    chosen = [load(name) for name in only] if only else load_all()
-    return [fixture for fixture in chosen if only or fixture.reduced or not reduced]
+def choose(only: Sequence[str], kind: str, *, reduced: bool) -> list[Fixture]:
+    """The fixtures to run on hardware of this kind. Raises UserError for an unknown name, or one that cannot run."""
+    if not only:
+        return [f for f in load_all() if kind in f.accelerators and (f.reduced or not reduced)]
+    chosen = [load(name) for name in only]
+    for fixture in chosen:
+        if kind not in fixture.accelerators:
+            raise UserError(f"zoo: {fixture.name} needs {' or '.join(fixture.accelerators)}, the suite is for {kind}")
+    return chosen
 
 
 def run_zoo(

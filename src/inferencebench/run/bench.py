@@ -106,6 +106,12 @@ class Bench:
         """Versions that the baseline depends on."""
         return {name: _version(name) for name in REFERENCE_PACKAGES} | {"inferencebench": __version__}
 
+    @cached_property
+    def engine_home(self) -> Path:
+        """HOME of servers whose launchers the harness wrote itself (defaults, searches): their compile caches are kept
+        between launches. Never an agent's: it could keep answers there."""
+        return self.scratch(Path("engine-home"), keep=True)
+
     def scratch(self, purpose: Path, *, keep: bool = False) -> Path:
         """A private directory for `purpose`, the same one after a kill; emptied unless `keep`.
 

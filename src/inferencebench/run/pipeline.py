@@ -4,18 +4,22 @@ A killed run continues where it was: the same call skips the phases that are don
 """
 
 import json
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from inferencebench.agents import registry as agents
 from inferencebench.errors import InfrastructureError, UserError
-from inferencebench.files import write_json
+from inferencebench.files import sha256_json, write_json
 from inferencebench.run import baseline as baselines
 from inferencebench.run import stages
 from inferencebench.run.baseline import Baseline
 from inferencebench.run.bench import Bench
 from inferencebench.run.judge import RunFiles, judge, write_result
+from inferencebench.run.launches import Device, LiveServer
 from inferencebench.run.listen import listen
 from inferencebench.run.machine import lease
 from inferencebench.run.record import Outcome, Result
@@ -32,48 +36,81 @@ def run(spec: RunSpec, bench: Bench, *, wait: bool = False) -> Result:
 
     Raises UserError for a directory that holds another run or (unless `wait`) is in use, InfrastructureError when the
     harness failed twice: the same call continues such a run later."""
-    directory = spec.directory(bench.out)
-    directory.mkdir(parents=True, exist_ok=True)
-    with lease(directory / ".lock", wait=wait, on_wait=lambda: bench.reporter.note(f"waiting for {directory}")):
-        claim(spec, directory)
-        if spec.is_canonical_baseline:
-            _forget_failure(directory)
+    return run_together([spec], bench, wait=wait)[0]
+
+
+def run_together(specs: Sequence[RunSpec], bench: Bench, *, wait: bool = False) -> list[Result]:
+    """Take several scenarios of one agent to their results, phase by phase: those whose submissions are the same are
+    measured on one launch. Raises what `run` raises."""
+    with ExitStack() as leases:
+        for spec in specs:
+            directory = spec.directory(bench.out)
+            directory.mkdir(parents=True, exist_ok=True)
+            note = partial(bench.reporter.note, f"waiting for {directory}")
+            leases.enter_context(lease(directory / ".lock", wait=wait, on_wait=note))
+            claim(spec, directory)
+            if spec.is_canonical_baseline:
+                _forget_failure(directory)
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                baseline = _execute(spec, bench)
+                found = _execute(specs, bench)
                 break
             except InfrastructureError as error:
                 bench.reporter.note(f"infrastructure error, attempt {attempt} of {ATTEMPTS}: {error}")
                 if attempt == ATTEMPTS:
                     raise
-        result = judge(RunFiles(directory, spec), baseline)
-        write_result(directory, result)
-        return result
+        return [_judged(spec, bench, baseline) for spec, baseline in zip(specs, found, strict=True)]
 
 
-def _execute(spec: RunSpec, bench: Bench) -> Baseline | None:
-    """All phases that write files; gives the baseline to judge them by (None: the run is the baseline)."""
-    run = stages.RunContext(spec, bench, agents.get(spec.agent), sandboxes.get(spec.sandbox))
-    ready = getattr(run.agent, "ready", None)
+def _judged(spec: RunSpec, bench: Bench, baseline: Baseline | None) -> Result:
+    directory = spec.directory(bench.out)
+    result = judge(RunFiles(directory, spec), baseline)
+    write_result(directory, result)
+    return result
+
+
+def _execute(specs: Sequence[RunSpec], bench: Bench) -> list[Baseline | None]:
+    """All phases that write files; gives the baselines to judge by (None: the run is the baseline)."""
+    device, server = Device(bench, shared=specs[0].share_device), LiveServer(bench)
+    runs = [
+        stages.RunContext(spec, bench, agents.get(spec.agent), sandboxes.get(spec.sandbox), device, server)
+        for spec in specs
+    ]
     try:
-        if ready and not (run.directory / "solve" / "session.json").exists():
-            ready()
-        prepared = stages.prepare(run)
-        baseline = None
-        if not spec.is_canonical_baseline:
-            key = bench.comparability(spec, prepared.eval.sha256, prepared.eval_questions.sha256)
-            baseline = ensure_baseline(spec, bench, key)
-        session = stages.solve(run, prepared, baseline)
-        submission = stages.freeze_submission(run, session)
-        measured = stages.measure(run, prepared, submission)
-        stages.quality(run, prepared, submission, measured)
-        listen(run, prepared.eval, measured)
-        return baseline
+        # Baselines hold the device themselves, so all of them come before the first session.
+        begun = [_begun(run) for run in runs]
+        frozen = [
+            stages.freeze_submission(run, stages.solve(run, *given)) for run, given in zip(runs, begun, strict=True)
+        ]
+        measured = {}
+        # Equal submissions follow each other, to share a launch.
+        for i in sorted(range(len(runs)), key=lambda i: sha256_json(frozen[i])):
+            measured[i] = stages.measure(runs[i], begun[i][0], frozen[i])
+            stages.quality(runs[i], begun[i][0], frozen[i], measured[i])
+        # The server's end is evidence, and reading the texts needs its memory.
+        server.stop()
+        for i, run in enumerate(runs):
+            listen(run, begun[i][0].eval, measured[i])
+        return [baseline for _, baseline in begun]
     except InfrastructureError as error:
-        run.events.append("infrastructure_error", error=str(error))
+        for run in runs:
+            run.events.append("infrastructure_error", error=str(error))
         raise
     finally:
-        run.close()
+        server.stop()
+        device.release()
+
+
+def _begun(run: stages.RunContext) -> tuple[stages.Prepared, Baseline | None]:
+    """The request sets, and the finished baseline (None: the run is the baseline)."""
+    ready = getattr(run.agent, "ready", None)
+    if ready and not (run.directory / "solve" / "session.json").exists():
+        ready()
+    prepared = stages.prepare(run)
+    if run.spec.is_canonical_baseline:
+        return prepared, None
+    key = run.bench.comparability(run.spec, prepared.eval.sha256, prepared.eval_questions.sha256)
+    return prepared, ensure_baseline(run.spec, run.bench, key)
 
 
 def ensure_baseline(spec: RunSpec, bench: Bench, key: dict[str, str]) -> Baseline:

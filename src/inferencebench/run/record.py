@@ -61,6 +61,10 @@ class Launch(Record):
     ready_s: float
     limits: dict[str, str]
     """Which sandbox limit was enforced by what."""
+    after: tuple[str, ...] = ()
+    """Scenarios of the same submission that were measured before on this launch."""
+    kept_home: bool = False
+    """HOME was kept from earlier launches of the harness's own launchers: compile caches may make `ready_s` short."""
 
 
 class Machine(Record):

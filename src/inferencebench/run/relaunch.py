@@ -10,6 +10,7 @@ from inferencebench.errors import InfrastructureError
 from inferencebench.paths import MODEL, SUBMISSION
 from inferencebench.run.bench import Bench
 from inferencebench.run.freeze import NotFreezable, freeze
+from inferencebench.run.neighbours import still_holding
 from inferencebench.run.record import Launch
 from inferencebench.sandbox.bubblewrap import HOME
 from inferencebench.sandbox.contract import KillReport, Sandbox
@@ -104,7 +105,10 @@ def relaunched(
                 was_ready, unrouted = True, server.process.unrouted()
                 yield Relaunched(server, ready.seconds)
             finally:
+                inside = server.process.pids()
                 on_stop(_stopped(server.stop(), unrouted, files if was_ready else None))
+                if left := still_holding(bench.gpus, inside):
+                    raise InfrastructureError(f"GPU memory of ended processes is not given back: pid {left}")
     finally:
         remove_tree(scratch)
 

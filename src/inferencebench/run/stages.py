@@ -1,7 +1,6 @@
 """The phases of a run, one function each, in order. Each reads files, writes files, and is skipped when it is done."""
 
 import time
-from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -11,7 +10,6 @@ from inferencebench.errors import InfrastructureError, MissingError
 from inferencebench.files import read_jsonl, sha256_json, write_atomic, write_json, write_jsonl
 from inferencebench.gates.quality import Answer
 from inferencebench.load.metrics import client_faults
-from inferencebench.paths import WEIGHTS, cache_dir
 from inferencebench.run import workspace
 from inferencebench.run.baseline import Baseline
 from inferencebench.run.bench import Bench
@@ -19,19 +17,18 @@ from inferencebench.run.clock import Clock
 from inferencebench.run.evaluate import Evaluator
 from inferencebench.run.events import EventLog
 from inferencebench.run.freeze import NotFreezable, diff, freeze
+from inferencebench.run.launches import Device, LiveServer
 from inferencebench.run.ledger import Ledger
-from inferencebench.run.machine import lease
 from inferencebench.run.measure import answered_enough, ask, graded, measure_speed
 from inferencebench.run.phases import Phase
 from inferencebench.run.record import Launch, Machine, Manifest, Measured, ServerFailure, Session
-from inferencebench.run.relaunch import Relaunched, Stopped, relaunched
 from inferencebench.run.score import primary
 from inferencebench.run.service import serving
 from inferencebench.run.spec import RunSpec
 from inferencebench.sandbox.contract import Sandbox
 from inferencebench.sandbox.removal import remove_tree
 from inferencebench.serve import telemetry
-from inferencebench.serve.server import ServerFailed
+from inferencebench.serve.server import Server, ServerFailed
 from inferencebench.suites.model import Record
 from inferencebench.workload.model import QuestionSet, RequestSet
 from inferencebench.workload.questions import build_questions, read_questions
@@ -39,6 +36,13 @@ from inferencebench.workload.requests import Side, build_requests, read_requests
 
 PROMPT = "prompt.md"
 """The task as it was given, in the solve phase's folder."""
+
+
+class Served(NamedTuple):
+    """A ready server, and the record of its launch."""
+
+    server: Server
+    launch: Launch
 
 
 class Prepared(NamedTuple):
@@ -51,16 +55,15 @@ class Prepared(NamedTuple):
 
 
 class RunContext:
-    """One run under way: its directory, its log, and the server that measure and quality share."""
+    """One run under way: its directory, its log, and what its group holds."""
 
-    def __init__(self, spec: RunSpec, bench: Bench, agent: Agent, sandbox: Sandbox) -> None:
+    def __init__(
+        self, spec: RunSpec, bench: Bench, agent: Agent, sandbox: Sandbox, device: Device, server: LiveServer
+    ) -> None:
         self.spec, self.bench, self.agent, self.sandbox = spec, bench, agent, sandbox
         self.directory = spec.directory(bench.out)
         self.events = EventLog(self.directory / "events.jsonl")
-        self._device = ExitStack()
-        self._holds_device = False
-        self._serving = ExitStack()
-        self._running: Relaunched | None = None
+        self._device, self._server = device, server
 
     def phase(self, name: str, **inputs: object) -> Phase:
         """The phase `name` with the given inputs; tells the reporter whether it is skipped."""
@@ -72,61 +75,32 @@ class RunContext:
 
     def hold_device(self) -> None:
         """Wait until no other run of this machine works on the device, unless the spec shares it."""
-        if self._holds_device or self.spec.share_device:
-            return
+        self._device.hold()
 
-        def waiting() -> None:
-            self.bench.reporter.note("waiting for another run on this machine")
-
-        names = [f"device-gpu{number}.lock" for number in sorted(self.bench.gpus)] or ["device.lock"]
-        for name in names:
-            self._device.enter_context(lease(cache_dir() / "leases" / name, wait=True, on_wait=waiting))
-        self._holds_device = True
-
-    def serve(self, logs: Path, *, fresh: bool) -> Relaunched:
+    def serve(self, logs: Path, *, fresh: bool) -> Served:
         """The running server of the frozen submission; launched anew when `fresh` or when none is alive.
 
         Raises ServerFailed when it does not become ready."""
-        if self._running and not fresh and self._running.server.alive():
-            return self._running
-        self.stop_server()
-        self.hold_device()
         frozen = self.directory / "freeze"
         manifest = Manifest.model_validate_json((frozen / "manifest.json").read_bytes())
-        self._running = self._serving.enter_context(
-            relaunched(
-                self.bench,
-                self.sandbox,
-                frozen / "submission",
-                logs,
-                on_stop=self._stopped,
-                expected_sha256=manifest.sha256,
-            )
-        )
-        self.events.append("server_ready", seconds=self._running.ready_s)
-        return self._running
+        kept = self.bench.engine_home if self.agent_is_ours else None
+        live, me = self._server, self.spec.scenario.value
+        running = live.get(
+            frozen / "submission", manifest.sha256, logs, (me, self.events), self.sandbox, kept, self.hold_device,
+            fresh=fresh,
+        )  # fmt: skip
+        after = tuple(name for name in live.scenarios if name != me)
+        launch = running.launch.model_copy(update={"after": after, "kept_home": kept is not None})
+        return Served(running.server, launch)
+
+    @property
+    def agent_is_ours(self) -> bool:
+        """Whether the launcher is the harness's own text, so that nothing hostile runs: its HOME may be kept."""
+        return getattr(self.agent, "launchers_are_ours", False)
 
     def stop_server(self) -> None:
-        """End the running server, if there is one."""
-        self._running = None
-        self._serving.close()
-
-    def _stopped(self, seen: Stopped) -> None:
-        report = seen.report
-        self.events.append(
-            "server_stopped",
-            killed=report.killed,
-            survivors=list(report.survivors),
-            names=report.names,
-            unrouted=seen.unrouted,
-            opened=None if seen.opened is None else [list(file) for file in seen.opened],
-            weights_bytes=sum(f.stat().st_size for f in self.bench.checkpoint.path.rglob(f"*{WEIGHTS}")),
-        )
-
-    def close(self) -> None:
-        """End the server and give the device back."""
-        self.stop_server()
-        self._device.close()
+        """End the group's running server, if there is one."""
+        self._server.stop()
 
 
 def prepare(run: RunContext) -> Prepared:
@@ -321,14 +295,16 @@ def _measured(run: RunContext, prepared: Prepared, submission: Manifest | Server
     launches: list[Launch] = []
     measurements = []
     failure: ServerFailure | None = None
-    for number in range(run.spec.suite.baseline_launches if run.spec.is_baseline else 1):
+    count = run.spec.suite.baseline_launches if run.spec.is_baseline else 1
+    for number in range(count):
         logs = folder / f"launch-{number}"
         try:
-            running = run.serve(logs, fresh=True)
+            running = run.serve(logs, fresh=count > 1)
         except ServerFailed as error:
             failure = ServerFailure(reason=error.reason, log_tail=error.log_tail, exit_code=error.server_exit_code)
             break
         launches.append(running.launch)
+        logs.mkdir(parents=True, exist_ok=True)  # a shared launch logs elsewhere
         with telemetry.watching(running.server, logs, run.bench.cores.server, run.bench.gpus):
             measurement = measure_speed(running.server, run.bench, run.spec.the_scenario, prepared.eval.requests, logs)
         measurements.append(measurement)

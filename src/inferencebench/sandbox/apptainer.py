@@ -52,7 +52,7 @@ class Apptainer:
             limited = cgroups.limit(spec.memory_bytes, spec.max_processes)
             order = Order(
                 argv=argv,
-                env={**spec.env, "HOST": HOST, "PORT": str(port)},
+                env={**containers.environment(spec), "HOST": HOST, "PORT": str(port)},
                 cwd=spec.cwd,
                 wall=command(program, private, spec, wanted),
                 wall_options=[],

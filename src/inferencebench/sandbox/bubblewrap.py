@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from inferencebench.errors import InfrastructureError, MissingError
-from inferencebench.sandbox import cgroups
+from inferencebench.sandbox import cgroups, gpu
 from inferencebench.sandbox.contract import KillReport, Probe, SandboxProcess, SandboxSpec, writable
 from inferencebench.sandbox.link import WardenLink
 from inferencebench.sandbox.remedies import INSTALL, bubblewrap_remedy
@@ -40,7 +40,6 @@ ETC_HOST = (
 ETC_OWN = Path(__file__).parent / "etc"
 """Files of /etc that say the same on every host."""
 
-GPU_NODES = ("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset", "nvidia-caps")
 CPU_FACTS = ("/sys/devices/system/cpu", "/sys/devices/system/node")
 """Engines read the core topology here to choose their thread counts."""
 
@@ -86,17 +85,6 @@ def _system_options() -> list[str]:
     options += ["--dir", "/run", "--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"]
     for facts in CPU_FACTS:
         options += ["--ro-bind-try", facts, facts]
-    return options
-
-
-def _gpu_options(gpus: tuple[int, ...]) -> list[str]:
-    """Device nodes of the allotted GPUs, and the PCI tree that the driver's libraries read."""
-    if not gpus:
-        return []
-    options = ["--ro-bind-try", "/sys", "/sys"]
-    for node in (*(f"nvidia{index}" for index in gpus), *GPU_NODES):
-        if Path(f"/dev/{node}").exists():
-            options += ["--dev-bind", f"/dev/{node}", f"/dev/{node}"]
     return options
 
 
@@ -237,12 +225,13 @@ class Bubblewrap:
         """Start `argv` behind the walls."""
         wall = self.wall()
         port = spec.port or PORT
-        env = {**spec.env, "HOST": HOST, "PORT": str(port)}
+        machine = gpu.environment(os.environ) if spec.gpus else {}
+        env = {**machine, **spec.env, "HOST": HOST, "PORT": str(port)}
         options = ["--clearenv"]
         for name, value in env.items():
             options += ["--setenv", name, value]
         sized = self.bounds_memory_places()
-        options += [*_system_options(), *_gpu_options(spec.gpus), *_memory_options(spec.memory_bytes, sized)]
+        options += [*_system_options(), *gpu.options(spec.gpus), *_memory_options(spec.memory_bytes, sized)]
         options += [*_mount_options(spec), "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", spec.cwd]
         affinity = checked_cpus(spec.cpus)
         limited = cgroups.limit(spec.memory_bytes, spec.max_processes)

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Literal
 
 from inferencebench.errors import InfrastructureError
+from inferencebench.sandbox import gpu
 from inferencebench.sandbox.bubblewrap import (
     CPU_FACTS,
     ETC_HOST,
     ETC_OWN,
-    GPU_NODES,
     HOME,
     MEMORY_PLACES,
     SYSTEM,
@@ -47,6 +47,8 @@ def places(spec: SandboxSpec) -> list[Place]:
     found = [Place("bind", name, Path(name)) for name in SYSTEM if Path(name).is_dir() and not Path(name).is_symlink()]
     found += [Place("bind", f"/etc/{name}", Path("/etc", name)) for name in ETC_HOST if Path("/etc", name).exists()]
     found += [Place("bind", f"/etc/{file.name}", file) for file in sorted(ETC_OWN.iterdir())]
+    drivers = gpu.DRIVER_PLACES if spec.gpus else ()
+    found += [Place("bind", name, Path(name)) for name in drivers if Path(name).exists()]
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     memory = min(machine, spec.memory_bytes or machine)
     for target, (_, part) in MEMORY_PLACES.items():
@@ -67,13 +69,18 @@ def places(spec: SandboxSpec) -> list[Place]:
 
 def gpu_nodes(gpus: tuple[int, ...]) -> list[str]:
     """Device nodes of the allotted GPUs."""
-    nodes = [f"/dev/{node}" for node in (*(f"nvidia{index}" for index in gpus), *GPU_NODES)] if gpus else []
+    nodes = [f"/dev/{node}" for node in (*(f"nvidia{index}" for index in gpus), *gpu.NODES)] if gpus else []
     return [node for node in nodes if Path(node).exists()]
 
 
 def cpu_facts() -> list[Place]:
     """The core topology, for programs that show no /sys of their own."""
     return [Place("bind", name, Path(name)) for name in CPU_FACTS if Path(name).is_dir()]
+
+
+def environment(spec: SandboxSpec) -> dict[str, str]:
+    """The command's whole environment but for its address."""
+    return {**(gpu.environment(os.environ) if spec.gpus else {}), **spec.env}
 
 
 def make_root(folder: Path, wanted: list[Place]) -> None:

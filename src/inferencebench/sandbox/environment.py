@@ -1,5 +1,6 @@
 """What a sandbox sees of the harness: its Python environment and package, read-only and without the gold answers."""
 
+import os
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,8 @@ from inferencebench.sandbox.contract import Mount
 PACKAGE_PARENT = "/opt/inferencebench"
 SECRETS = ("workload/questions", "redteam", "tests")
 """Folders of the package that answer the gates' questions, or show how to cheat them."""
+SITE = "/opt/site"
+"""Further directories of installed packages, numbered, where the harness finds them by `$PYTHONPATH`."""
 
 
 class EngineView(NamedTuple):
@@ -31,14 +34,22 @@ def engine_view() -> EngineView:
     mounts = [Mount(Path(sys.prefix), ENGINE_ENVIRONMENT)]
     mounts += [Mount(path.resolve(), str(path)) for path in interpreter_prefixes()]
     mounts.append(Mount(package, f"{PACKAGE_PARENT}/{package.name}"))
+    sites = [Mount(path, f"{SITE}/{number}") for number, path in enumerate(_sites(package))]
+    mounts += sites
     env = {
         "HOME": HOME,
         "PATH": f"{ENGINE_ENVIRONMENT}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "LANG": "C.UTF-8",
-        "PYTHONPATH": PACKAGE_PARENT,
+        "PYTHONPATH": ":".join([PACKAGE_PARENT, *(mount.target for mount in sites)]),
         "IB_PYTHON": f"{ENGINE_ENVIRONMENT}/bin/{_interpreter_name()}",
     }
     return EngineView(tuple(mounts), masks(package, mounts), env)
+
+
+def _sites(package: Path) -> list[Path]:
+    """Directories of `$PYTHONPATH` that pip installed into (`--target`). Others may hold anything, such as records."""
+    paths = (Path(part).resolve() for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part)
+    return [path for path in dict.fromkeys(paths) if path != package.parent and any(path.glob("*.dist-info"))]
 
 
 def masks(package: Path, mounts: list[Mount]) -> tuple[str, ...]:

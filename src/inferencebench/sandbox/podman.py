@@ -75,7 +75,7 @@ def _start(runtime: str, spec: SandboxSpec, argv: list[str], stdout: IO[bytes], 
         limited = cgroups.limit(spec.memory_bytes, spec.max_processes)
         order = Order(
             argv=argv,
-            env={**spec.env, "HOST": HOST, "PORT": str(port)},
+            env={**containers.environment(spec), "HOST": HOST, "PORT": str(port)},
             cwd=spec.cwd,
             wall=command(program, runtime, private, spec, wanted),
             wall_options=[],

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from inferencebench.errors import InfrastructureError
-from inferencebench.sandbox import cgroups
+from inferencebench.sandbox import cgroups, gpu
 from inferencebench.sandbox.bubblewrap import HOME, HOST, checked_cpus
 from inferencebench.sandbox.contract import (
     ForeignListenerError,
@@ -154,6 +154,7 @@ class Process:
                     raise InfrastructureError(f"sandbox: mount {mount.target}: {mount.source} does not exist")
             env = {name: outside(value, mounts) for name, value in spec.env.items()}
             if spec.gpus:
+                env = gpu.environment(os.environ) | env
                 env.setdefault("CUDA_VISIBLE_DEVICES", ",".join(map(str, spec.gpus)))
             limited = cgroups.limit(spec.memory_bytes, spec.max_processes)
             order = Order(

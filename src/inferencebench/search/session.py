@@ -14,7 +14,6 @@ from inferencebench.load.speculation import Speculation
 from inferencebench.run.evaluate import Evaluator
 from inferencebench.run.score import primary
 from inferencebench.run.trial import TrialPlan
-from inferencebench.sandbox.removal import remove_tree
 from inferencebench.search.gate import paired
 from inferencebench.search.journal import Journal
 from inferencebench.search.trials import Candidate, Reading, Status
@@ -25,6 +24,9 @@ MEASURE_SHARE, LEAST_MEASURE_S, MOST_MEASURE_S = 0.02, 8.0, 60.0
 """Time cap of a measurement, as a share of the budget, with its bounds."""
 PATIENCE = 4.0
 """A load is given up after so many times its cap, or half that many times the longest load that worked."""
+
+LEAST_RIGHT = 5
+"""Right answers of the default below which its questions tell nothing: a few are chance."""
 
 
 class SessionMachine:
@@ -48,23 +50,21 @@ class SessionMachine:
             self._reference = json.loads(self._reference_path.read_bytes())
         if resumed and self._evaluations_path.exists():
             evaluator.recall(self._evaluations_path)
-        # Compile caches: what one trial compiled the next need not.
-        self._home = evaluator.bench.scratch(beside / "search-home", keep=resumed)
+        # Compile caches: what one trial compiled, no other trial and no measurement of the winner need compile again.
+        self._home = evaluator.bench.engine_home
         budget_s = session.clock.budget_s
         self._measure_s = max(LEAST_MEASURE_S, min(MOST_MEASURE_S, MEASURE_SHARE * budget_s))
 
     @property
     def full_questions(self) -> int:
-        """All dev questions; none where the default answers none rightly (random weights): nothing is compared then."""
-        return self._evaluator.questions if not self._reference or any(self._reference.values()) else 0
+        """All dev questions; none where the default answers too few rightly (random weights): nothing is compared
+        then."""
+        told = not self._reference or sum(self._reference.values()) >= LEAST_RIGHT
+        return self._evaluator.questions if told else 0
 
     def elapsed_s(self) -> float:
         """The session's clock, which counts what sessions before a kill used."""
         return self._session.clock.elapsed_s
-
-    def close(self) -> None:
-        """Remove the compile caches: the search is over."""
-        remove_tree(self._home)
 
     def run(self, candidate: Candidate, questions: int, deadline_s: float, worth: float = inf) -> Reading:
         """Write the launcher, and let the evaluator try it."""
@@ -99,15 +99,16 @@ class SessionMachine:
         if not result.measurement.valid or not value:
             reason = "; ".join(result.measurement.invalid_reasons) or "nothing was measured"
             return timed.model_copy(update={"reason": reason})
+        answers = {answer.question_id: answer.correct for answer in result.answers}
         if first:
-            self._reference = {answer.question_id: answer.correct for answer in result.answers}
+            self._reference = answers
             write_json(self._reference_path, self._reference)
         return timed.model_copy(
             update={
                 "status": Status.OK,
                 "loss": loss_of(metric, value),
                 "metrics": metrics_of(result.measurement, result.speculation),
-                "gate": paired({a.question_id: a.correct for a in result.answers}, self._reference),
+                "gate": paired(answers, self._reference) if self.full_questions else None,
             }
         )
 

