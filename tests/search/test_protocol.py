@@ -169,7 +169,7 @@ def test_a_budget_for_one_trial_gives_the_default(tmp_path: Path) -> None:
 def test_a_short_budget_banks_the_first_guess(tmp_path: Path) -> None:
     """Room for the default, one guess and its confirmation with all questions."""
     machine = Toy()
-    outcome = search(machine, tmp_path / "j", budget_s=40)
+    outcome = search(machine, tmp_path / "j", budget_s=37)
     assert [c.configuration for c in machine.seen] == [{}, {"speed": 2}, {"speed": 2}]
     assert (outcome.candidate.configuration, outcome.confirmed) == ({"speed": 2}, True)
 

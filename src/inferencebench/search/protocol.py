@@ -276,20 +276,21 @@ class Search:
     # --- the end ----------------------------------------------------------------------------------------------------
 
     def _cost_s(self, candidate: Candidate | None = None) -> float:
-        """What a launch with a full gate takes: the most that this candidate took before, or, of one that never was
-        launched, the median of all that worked (more than their most while they are few: in a short budget a plan that
-        fails costs everything)."""
+        """What a launch takes. Of a candidate that was launched before: the most that it took, and a full gate. Of a
+        new one: the median of all that worked (more than their most while they are few: in a short budget a plan that
+        fails costs everything), and a small gate."""
         done = [r for rs in self._readings.values() for r in rs if r.status is Status.OK]
         if not done:
             return 0.0
         asked = [r.gate_s / r.gate.total for r in done if r.gate is not None and r.gate.total]
-        full = (median(asked) if asked else 0.0) * self._machine.full_questions
+        question_s = median(asked) if asked else 0.0
         mine = self._readings.get(candidate.key, []) if candidate is not None else []
         took = [r.launch_s + r.measure_s for r in mine if r.status is Status.OK]
         if took:
-            return max(took) + full
+            return max(took) + question_s * self._machine.full_questions
         took = [r.launch_s + r.measure_s for r in done]
-        return (median(took) if len(took) >= FEW_READINGS else SLACK * max(took)) + full
+        gate_s = question_s * min(self._policy.mini_questions, self._machine.full_questions)
+        return (median(took) if len(took) >= FEW_READINGS else SLACK * max(took)) + gate_s
 
     def _room(self, reserve_share: float) -> bool:
         """Whether one more trial leaves enough for the confirmations: this share, and at least one launch."""
