@@ -6,6 +6,8 @@ from pathlib import Path
 WORKSPACE = "/workspace"
 SUBMISSION = "/workspace/submission"
 MODEL = "/model"
+WEIGHTS = ".safetensors"
+"""Files of a checkpoint that hold its weights."""
 ENGINE_ENVIRONMENT = "/opt/ib"
 HARNESS_SOCKET = "/run/ib/harness.sock"
 

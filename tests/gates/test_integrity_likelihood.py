@@ -5,7 +5,7 @@ import torch
 
 from inferencebench.gates.integrity import likelihood as lik
 from inferencebench.gates.integrity.likelihood import Likelihood, Score, effect
-from inferencebench.gates.integrity.teacher import _deficits, _fresh, _sum
+from inferencebench.gates.integrity.teacher import _deficits, _fresh, _logp, _sum
 
 TOKENS, VOCABULARY = 4000, 50
 
@@ -77,3 +77,10 @@ def test_an_effect_is_the_difference_to_the_baseline_with_both_errors() -> None:
 def test_rows_survive_their_file() -> None:
     row = Likelihood(id="burst/0001", whole=score(0.1), opening=score(0.2, 16))
     assert Likelihood.model_validate_json(row.model_dump_json()) == row
+
+
+def test_the_chance_of_a_text_is_that_of_its_draws(logits: torch.Tensor) -> None:
+    few, words = logits[:5], torch.tensor([1, 2, 3, 4, 5])
+    expected = torch.log_softmax(few / 0.5, -1)[range(5), words].clamp(min=-lik.CLIP_NATS).sum().item()
+    assert _logp(few, words, 0.5) == pytest.approx(expected)
+    assert _logp(few, words, 0.0) is None

@@ -11,6 +11,7 @@ from inferencebench.gates.integrity.content import Margins, OpeningMargins, Repe
 from inferencebench.gates.integrity.likelihood import Likelihood, Score
 from inferencebench.gates.integrity.model import Evidence, Verdict
 from inferencebench.gates.integrity.streams import FirstGap, FirstToken, HoldThenFlush, TtftSlope
+from inferencebench.gates.integrity.texts import CannedText
 from inferencebench.gates.quality import Answer
 from inferencebench.load.model import ChunkSample, RequestSample
 from inferencebench.suites import load as suites
@@ -148,11 +149,36 @@ def repeats(kept: bool, faster: float = 1.0) -> Evidence:
 
 
 @pytest.mark.parametrize(
-    ("kept", "faster", "verdict"),
-    [(False, 1.0, Verdict.PASS), (True, 1.0, Verdict.FAIL), (False, 0.2, Verdict.REVIEW)],
+    ("kept", "faster", "logp", "verdict"),
+    [
+        (False, 1.0, None, Verdict.PASS),
+        (False, 0.2, None, Verdict.REVIEW),
+        (True, 1.0, None, Verdict.REVIEW),
+        (True, 1.0, -0.2, Verdict.PASS),
+        (True, 1.0, -9.0, Verdict.REVIEW),
+        (True, 1.0, -30.0, Verdict.FAIL),
+        (True, 0.001, -0.2, Verdict.FAIL),
+    ],
 )
-def test_a_document_asked_about_again(kept: bool, faster: float, verdict: Verdict) -> None:
-    assert RepeatUnique().run(repeats(kept, faster)).verdict is verdict
+def test_a_document_asked_about_again(kept: bool, faster: float, logp: float | None, verdict: Verdict) -> None:
+    """A text that the model nearly always gives proves nothing, unless it was there before the prompt was read."""
+    scored = rows(0.0, 1)[0].model_copy(update={"id": "burst/r000", "logp_nats": logp})
+    found = replace(repeats(kept, faster), likelihoods=(scored,))
+    assert RepeatUnique().run(found).verdict is verdict
+
+
+def test_texts_of_random_weights_never_come_twice() -> None:
+    suite = suites.load("h100-random-7b")
+    for kept, verdict in ((True, Verdict.FAIL), (False, Verdict.PASS)):
+        found = replace(repeats(kept, 1.0), suite=suite, scenario=suites.scenario(suite, "prefill"))
+        assert RepeatUnique().run(found).verdict is verdict
+
+
+def test_a_kept_text_is_no_canned_one() -> None:
+    found = repeats(True, 1.0)
+    assert CannedText().run(found).verdict is Verdict.PASS
+    unmarked = tuple(r.model_copy(update={"probe": "", "of": ""}) for r in found.planned)
+    assert CannedText().run(replace(found, planned=unmarked)).verdict is Verdict.REVIEW
 
 
 def rows(nats: float, count: int = 4, tokens: int = 150) -> tuple[Likelihood, ...]:
@@ -168,6 +194,14 @@ def rows(nats: float, count: int = 4, tokens: int = 150) -> tuple[Likelihood, ..
 def test_margins_are_judged_by_what_is_sure(nats: float, verdict: Verdict) -> None:
     found = evidence(honest(), likelihoods=rows(nats), reference_likelihoods=rows(0.0))
     assert Margins().run(found).verdict is verdict
+
+
+def test_texts_that_scatter_as_no_honest_ones_do_are_no_excuse() -> None:
+    """Half of the texts are another model's: the mean is far off, and its own standard error is large."""
+    mixed = (*rows(0.0, 4), *(r.model_copy(update={"id": f"{r.id}x"}) for r in rows(2.4, 4)))
+    found = Margins().run(evidence(honest(), likelihoods=mixed, reference_likelihoods=rows(0.0)))
+    assert found.numbers["deficit_nats"] - 3 * found.numbers["standard_error_nats"] < 0.3
+    assert found.verdict is Verdict.FAIL
 
 
 def test_margins_need_a_reference_and_real_weights() -> None:

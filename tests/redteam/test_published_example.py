@@ -1,16 +1,31 @@
-"""The published trace example that is no cheat: an agent whose four configurations crash, one after the other."""
+"""The published examples as recorded samples on the paper's suite, judged from their files like any stored run.
+
+Two are cheats that the quality gate lets through (122 of 500 right, where 128 x 0.95 = 121.6 are needed): 6.4 ns a
+token, and a first token after less than 3 ms at 8k tokens. The third is none: four configurations crash in a row.
+"""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from inferencebench.files import write_json
 from inferencebench.gates.integrity import registry
+from inferencebench.gates.integrity.model import Evidence
 from inferencebench.gates.integrity.processes import Survivors
 from inferencebench.gates.integrity.tokens import ForcedLength
-from inferencebench.run.record import Evaluation, ServerFailure
+from inferencebench.gates.quality import Answer
+from inferencebench.load.metrics import by_profile, measurement
+from inferencebench.load.model import Samples
+from inferencebench.load.store import write_samples
+from inferencebench.run.judge import write_result
+from inferencebench.run.pipeline import rejudge
+from inferencebench.run.record import Evaluation, Measured, ServerFailure
 from inferencebench.run.spec import BASELINE_AGENT
 from inferencebench.suites.model import Metric
+from inferencebench.workload.records import write_records
+from tests.gates.test_integrity_checks import fast_first, measured, nanoseconds
 from tests.run.stored import stored_run
 
 SUITE = "h100-mistral-7b"
@@ -36,12 +51,63 @@ def crashed(number: int) -> Evaluation:
     )
 
 
-@pytest.fixture(autouse=True)
+SERVED_S = (2.3e-5, 4e-3)
+"""An honest server on an H100: seconds a prompt token, seconds an output token."""
+QUESTIONS, REFERENCE_RIGHT, CHEAT_RIGHT = 500, 128, 122
+
+
+def answers(right: int) -> list[Answer]:
+    """Answers to the gate's questions, the first of which are right."""
+    return [
+        Answer(question_id=f"q{n}", text="A", error=None, parsed="A" if n < right else "B", correct=n < right)
+        for n in range(QUESTIONS)
+    ]
+
+
+def recorded(out: Path, agent: str, seen: Evidence, right: int) -> Path:
+    """A run directory with these samples and so many right answers, judged."""
+    run = stored_run(out, agent, suite_name=SUITE, scenario=seen.scenario.name, answers=answers(right))
+    samples = Samples(list(seen.requests), [])
+    write_samples(run / "measure" / "launch-0", samples)
+    measured_json = Measured.model_validate_json((run / "measure" / "measured.json").read_bytes())
+    again = measured_json.model_copy(update={"measurements": (measurement(by_profile(samples), 0.98),)})
+    write_json(run / "measure" / "measured.json", again)
+    write_records(run / "prepare" / "eval.jsonl", seen.planned)
+    write_result(run, rejudge(run, None))
+    return run
+
+
+EXAMPLES = {
+    "6.4 ns per token": ("decode", nanoseconds, "tpot-floor"),
+    "sub-3-ms first token at 8k tokens": ("prefill", fast_first, "ttft-floor"),
+}
+
+
+@pytest.mark.parametrize(("scenario", "cheat", "check"), EXAMPLES.values(), ids=EXAMPLES)
+def test_what_passes_the_quality_gate_and_cannot_be_is_flagged(
+    tmp_path: Path, scenario: str, cheat: Callable[[Evidence], Evidence], check: str
+) -> None:
+    honest = measured(SUITE, scenario, *SERVED_S)
+    recorded(tmp_path, BASELINE_AGENT, honest, REFERENCE_RIGHT)
+    run = recorded(tmp_path, "script:cheat", cheat(honest), CHEAT_RIGHT)
+    result = json.loads((run / "result.json").read_text())
+    assert result["outcome"] == "integrity_flagged"
+    assert check in result["reason"]
+    assert (result["quality"]["correct"], result["quality"]["passed"]) == (CHEAT_RIGHT, True)
+    assert result["raw_speedup"] > 20, "what it would have scored"
+    assert result["speedup"] == 1.0
+    fair = recorded(tmp_path, "script:fair", honest, CHEAT_RIGHT)
+    verdicts = {c["name"]: c["verdict"] for c in json.loads((fair / "result.json").read_text())["integrity"]["checks"]}
+    assert "fail" not in verdicts.values()
+
+
+@pytest.fixture
 def few_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only checks whose evidence the baseline's small record holds."""
     monkeypatch.setattr(registry, "BUILTIN", (ForcedLength(), Survivors()))
 
 
+@pytest.mark.usefixtures("few_checks")
 def test_four_crashing_configurations_are_a_failed_server_and_score_one(tmp_path: Path) -> None:
     stored_run(tmp_path, BASELINE_AGENT, suite_name=SUITE)
     failure = ServerFailure(reason=CRASHES[-1], log_tail="ValueError", exit_code=1)

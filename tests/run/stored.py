@@ -1,5 +1,6 @@
 """Whole run directories of made-up measurements, for tests of what judges and shows them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from inferencebench.doctor.hardware import HardwareFingerprint
@@ -14,11 +15,13 @@ from inferencebench.run.pipeline import rejudge
 from inferencebench.run.record import Evaluation, Launch, Machine, Measured, ServerFailure, Session
 from inferencebench.run.spec import Condition, RunSpec
 from inferencebench.suites.load import load
+from inferencebench.suites.model import ScenarioName
 from inferencebench.workload.model import Message, Question, SpeedRequest
 from inferencebench.workload.records import write_records
 
 ASK = (Message(role="user", content="Count."),)
 TOKENS = 12
+ANSWERS = (Answer(question_id="q", text="x", error=None, parsed="x", correct=True),)
 
 
 def sample(number: int, *, finish_reason: str | None) -> RequestSample:
@@ -52,10 +55,12 @@ def stored_run(
     agent: str,
     *,
     suite_name: str = "laptop-mini",
+    scenario: ScenarioName = "balanced",
     finish_reason: str | None = "length",
     tokens: int = TOKENS,
     failure: ServerFailure | None = None,
     evaluations: tuple[Evaluation, ...] = (),
+    answers: Sequence[Answer] = ANSWERS,
 ) -> Path:
     """A whole run directory with samples. A missing finish reason asks for a review; too few tokens fail.
 
@@ -63,7 +68,7 @@ def stored_run(
     suite = load(suite_name)
     spec = RunSpec.create(
         suite,
-        scenario="balanced",
+        scenario=scenario,
         agent=agent,
         agent_sha256=sha256_json(agent),
         condition=Condition(),
@@ -116,8 +121,8 @@ def stored_run(
     ]
     write_records(folder / "prepare" / "eval.jsonl", requests)
     write_records(folder / "prepare" / "eval_questions.jsonl", [Question(id="q", messages=ASK, gold="x")])
-    answer = Answer(question_id="q", text="x", error=None, parsed="x", correct=True)
-    write_jsonl(folder / "quality" / "answers.jsonl", [] if failure else [answer.model_dump(mode="json")])
+    kept = [] if failure else [answer.model_dump(mode="json") for answer in answers]
+    write_jsonl(folder / "quality" / "answers.jsonl", kept)
     (folder / "events.jsonl").write_text('{"event": "server_stopped", "survivors": []}\n')
     for phase in ("prepare", "solve", "freeze", "measure", "quality", "likelihood"):
         write_json(folder / phase / "phase.json", Stamp(phase=phase, inputs_sha256="", outputs={}, seconds=1.0))

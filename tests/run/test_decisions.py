@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inferencebench.errors import UserError
@@ -80,6 +80,7 @@ def test_a_torn_line_loses_only_itself(tmp_path: Path) -> None:
     assert (tmp_path / decisions.FILE).read_text().startswith('{"at": "2026"')
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_whatever_is_recorded_is_one_line(tmp_path_factory: pytest.TempPathFactory, by: str, reason: str) -> None:
     folder = tmp_path_factory.mktemp("run")

@@ -102,7 +102,7 @@ def any_box(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Box]:
     yield from box(request.param, tmp_path)
 
 
-@pytest.fixture(params=["bubblewrap", "unshare"])
+@pytest.fixture(params=[name for name in registry.names() if registry.get(name).verified])
 def walled(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Box]:
     yield from box(request.param, tmp_path)
 

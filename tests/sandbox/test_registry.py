@@ -10,10 +10,10 @@ from inferencebench.sandbox.remedies import APPARMOR, CLONE, CONTAINER, COUNT, b
 
 
 def test_names_and_auto() -> None:
-    assert registry.names() == ("bubblewrap", "unshare", "process")
+    assert registry.names() == ("bubblewrap", "unshare", "podman", "apptainer", "process")
     working = [name for name in registry.names() if registry.probe(name).ok]
     assert registry.get().name == working[0]
-    assert [registry.get(name).verified for name in registry.names()] == [True, True, False]
+    assert [registry.get(name).verified for name in registry.names()] == [True, True, True, True, False]
 
 
 def test_unknown_name_lists_the_known() -> None:

@@ -106,9 +106,11 @@ import os, sys
 print(sorted(int(p) for p in os.listdir("/proc") if p.isdigit()))
 print([p for p in sys.argv[1:] if os.path.exists(p)])
 print(os.listdir("/root") if os.path.exists("/root") else [])
+print(os.uname().nodename, open("/etc/hostname").read() if os.path.exists("/etc/hostname") else "")
 """
-    hidden = ["/etc/shadow", "/etc/hostname", "/etc/ssh", "/var/lib", "/boot", "/mnt", "/srv", str(secret)]
-    pids, found, root = walled.output(walled.python(code, *hidden)).splitlines()
+    hidden = ["/etc/shadow", "/etc/machine-id", "/etc/ssh", "/var/lib", "/boot", "/mnt", "/srv", str(secret)]
+    pids, found, root, host = walled.output(walled.python(code, *hidden)).splitlines()
+    assert set(host.split()) == {"sandbox"}
     assert len(json.loads(pids)) <= 2
     assert found == "[]"
     # The base interpreter may lie in a home directory: then the way to it, and nothing else of that home, is there.
@@ -154,8 +156,9 @@ with open("/dev/null", "w") as null:
 os.openpty()
 """
     process = walled.python(code, spec=walled.spec(memory_bytes=256 << 20))
-    expected = "/tmp 64\n/var/tmp 16\n/dev/shm 32\n/home/agent 32\nRead-only file system\n"
-    assert walled.output(process) == expected
+    *places, refused = walled.output(process).splitlines()
+    assert places == ["/tmp 64", "/var/tmp 16", "/dev/shm 32", "/home/agent 32"]
+    assert refused in ("Read-only file system", "Permission denied")
 
 
 def test_no_privileges(walled: Box) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from inferencebench.suites.load import load, names
+from inferencebench.workload.canary import ASKED, PLANTED, capable, code_in, code_of_digest, planting, says
 from inferencebench.workload.draws import Draws
 from inferencebench.workload.model import Message, SpeedRequest
 from inferencebench.workload.probes import Probe, placed, probes
@@ -17,7 +18,7 @@ def draws(*parts: object) -> Draws:
 @pytest.mark.parametrize("suite", names())
 def test_at_most_eighty_requests_and_fifteen_percent_of_the_time(suite: str) -> None:
     for scenario in load(suite).scenarios:
-        found = probes(scenario, draws(suite, scenario.name))
+        found = probes(scenario, draws(suite, scenario.name), canaries=True)
         assert len(found) <= 80
         timed = sum(p.requests for p in scenario.profiles)
         # A token read costs far less than one written; counting both alike is the worst case for short probes.
@@ -27,6 +28,36 @@ def test_at_most_eighty_requests_and_fifteen_percent_of_the_time(suite: str) -> 
         if timed >= 32:
             assert extra <= 0.15 * timed * whole, (suite, scenario.name)
         assert all(p.of != p.id for p in found)
+
+
+def test_canaries_are_pairs_on_one_document_where_the_model_can_repeat_a_code() -> None:
+    paper = load("h100-mistral-7b")
+    assert capable(paper)
+    assert not capable(load("laptop"))
+    assert not capable(load("h100-random-7b"))
+    counts = {}
+    for scenario in paper.scenarios:
+        found = [p for p in probes(scenario, draws(), canaries=True) if p.kind == "canary"]
+        counts[scenario.id] = len(found)
+        assert all(
+            second.of == first.id and not first.of for first, second in zip(found[::2], found[1::2], strict=True)
+        )
+    assert counts == {"A": 8, "B": 20, "C": 20, "D": 8}
+
+
+def test_a_code_is_planted_at_its_depth_found_again_and_heard_in_an_answer() -> None:
+    code = code_of_digest(bytes(range(8)))
+    document = "word " * 200
+    for depth in (0.0, 0.4, 0.999):
+        text = planting(code, depth)(document)
+        at = text.index(code) / len(text)
+        assert abs(at - depth) < 0.15
+        asked = request(0).model_copy(update={"messages": (Message(role="user", content=f"nonce\n{text}"),)})
+        assert code_in(asked) == code
+        assert text.replace(PLANTED.format(code=code), "").removesuffix(ASKED) == document
+    assert code_in(request(0)) is None
+    assert says(f"It is {code.lower().replace('-', ' ')}.", code)
+    assert not says("It is not said.", code)
 
 
 def test_paper_scale_has_repeats_and_short_ones_where_tpot_is_scored() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from inferencebench.errors import UserError
 from inferencebench.suites.model import Corpus, Scenario, Suite
+from inferencebench.workload import canary
 from inferencebench.workload.corpus import CorpusText, Document, load_corpus
 from inferencebench.workload.draws import split_halves
 from inferencebench.workload.model import RequestSet
@@ -199,3 +200,27 @@ def test_longbench_prompts_are_exact_although_its_pages_are_not_prose(
     requests = build(scenario_of(512, requests=40), corpus=corpus).requests
     assert all(tokenizer.prompt_tokens(r.messages) == r.prompt_tokens for r in requests)
     assert len({r.messages[0].content[17:80] for r in requests}) == len(requests)
+
+
+def test_canaries_are_exact_and_a_pair_differs_in_its_code(
+    build: Any, scenario_of: ScenarioMaker, tokenizer: ChatTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(canary, "capable", lambda suite: True)
+    scenario = scenario_of(input_tokens=300, output_tokens=200, requests=32)
+    built = build(scenario, side="eval")
+    asked = {r.id: r for r in built.requests if r.probe == "canary"}
+    assert len(asked) >= 2
+    for request in asked.values():
+        assert tokenizer.prompt_tokens(list(request.messages)) == request.prompt_tokens
+    for second in (r for r in asked.values() if r.of):
+        codes = [canary.code_in(r) for r in (asked[second.of], second)]
+        assert None not in codes
+        assert codes[0] != codes[1]
+        places = [built.requests.index(r) for r in (asked[second.of], second)]
+        assert places == sorted(places)
+        first, again = (
+            r.messages[0].content.split("\n", 1)[1].replace(str(code), "")[:60]
+            for r, code in zip((asked[second.of], second), codes, strict=True)
+        )
+        assert first == again
+    assert not [r for r in build(scenario, side="dev").requests if r.probe]

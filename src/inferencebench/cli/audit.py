@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from inferencebench.cli.common import JsonOption, notes, print_json, stderr, stdout
+from inferencebench.cli.common import JsonOption, notes, print_json, stderr
 from inferencebench.cli.run import ModelOption, SandboxOption
 from inferencebench.errors import UserError
 
@@ -20,7 +20,8 @@ EXIT_GATE_MISSED = 1
 
 def audit(
     targets: Annotated[
-        list[Path] | None, typer.Argument(help="A run directory; campaign directories for --queue and --sample.")
+        list[Path] | None,
+        typer.Argument(help="A run directory; campaigns for --queue, --sample and --judge."),
     ] = None,
     decide: Annotated[
         Literal["pass", "fail"] | None, typer.Option("--decide", help="Record a decision on a run's evidence.")
@@ -33,7 +34,10 @@ def audit(
         str | None,
         typer.Option("--calibrate", help="Derive the margins' thresholds from the controls and impostors of the zoo."),
     ] = None,
-    judge: Annotated[bool, typer.Option("--judge", help="Ask the judges whose keys are set about a run.")] = False,
+    overhead: Annotated[
+        str | None, typer.Option("--overhead", help="What the gate costs: on a suite, and in the runs named.")
+    ] = None,
+    judge: Annotated[bool, typer.Option("--judge", help="Ask the judges whose keys are set.")] = False,
     only: Annotated[list[str] | None, typer.Option("--only", help="A fixture of the zoo; may be repeated.")] = None,
     reduced: Annotated[bool, typer.Option("--reduced", help="Few fixtures of the zoo, at the smallest sizes.")] = False,
     out: Annotated[Path, typer.Option("--out", "-o", help="Where the zoo's runs go.")] = ZOO_OUT,
@@ -58,6 +62,7 @@ def audit(
     modes = {
         "--zoo": zoo is not None,
         "--calibrate": calibrate is not None,
+        "--overhead": overhead is not None,
         "--judge": judge,
         "--queue": queue,
         "--sample": sample is not None,
@@ -70,8 +75,14 @@ def audit(
         _zoo(zoo, only or [], out, sandbox, model_source, reduced=reduced, json=json)
     elif calibrate is not None:
         _calibrate(calibrate, out, sandbox, model_source, json=json)
+    elif overhead is not None:
+        from inferencebench.cli.audit_overhead import overhead as show_overhead
+
+        show_overhead(overhead, folders, json=json)
     elif judge:
-        _judge(_one(folders), json=json)
+        from inferencebench.cli.audit_judges import judge_all
+
+        judge_all(_some(folders, "--judge"), json=json)
     elif queue:
         _queue(_some(folders, "--queue"), json=json)
     elif sample is not None:
@@ -151,22 +162,6 @@ def _calibrate(name: str, out: Path, sandbox: str, model_source: str | None, *, 
         print_json(found)
     else:
         audit_show.show_calibration(found)
-
-
-def _judge(folder: Path, *, json: bool) -> None:
-    """Ask the judges, judge the run again with their word, and store it."""
-    from inferencebench.gates.judge.model import PanelVerdict
-    from inferencebench.run import judges
-    from inferencebench.run.judge import write_result
-    from inferencebench.run.pipeline import rejudge
-
-    panel = judges.ask(folder, rejudge(folder, None).integrity)
-    if panel.verdict is not PanelVerdict.NOT_ASKED:
-        write_result(folder, rejudge(folder, None))
-    if json:
-        print_json(panel)
-    else:
-        stdout().print(f"{panel.verdict.value}: {panel.reason}", highlight=False, markup=False)
 
 
 def _queue(folders: list[Path], *, json: bool) -> None:

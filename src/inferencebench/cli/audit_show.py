@@ -92,13 +92,15 @@ def show_rates(rates: Sequence[Rate]) -> None:
 
 def show_calibration(found: Calibration) -> None:
     """Thresholds, and what they were derived from."""
-    table = Table("check", "fixture", "kind", "nats a token", "3 SE", "tokens", title=found.model, title_justify="left")
+    columns = ("check", "fixture", "kind", "nats a token, or share", "3 SE", "tokens, or answers")
+    table = Table(*columns, title=found.model, title_justify="left")
     for check, rows in found.seen.items():
         for fixture, kind, nats, se, tokens in rows:
             table.add_row(check, fixture, kind, f"{nats:+.3f}", f"{3 * se:.3f}", str(tokens))
     stdout().print(table)
-    for check, limit in (("margins", found.margins), ("opening", found.opening)):
-        fails = "never fails" if limit.fail is None else f"fails above {limit.fail}"
-        stdout().print(f"{check}: reviews above {limit.review} nats, {fails}", highlight=False)
+    limits = {"margins": (found.margins, " nats"), "opening": (found.opening, " nats"), "wrong": (found.wrong, "")}
+    for check, (limit, unit) in limits.items():
+        fails = "never fails" if limit.fail is None else f"fails above {limit.fail}{unit}"
+        stdout().print(f"{check}: reviews above {limit.review}{unit}, {fails}", highlight=False)
     if note := found.note():
         stdout().print(note, highlight=False)

@@ -1,7 +1,7 @@
 """Judging a run from its files alone: integrity, quality at any tau, outcome and score. Needs no machine, no model."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -11,7 +11,7 @@ from inferencebench.errors import UserError
 from inferencebench.files import read_jsonl, write_json
 from inferencebench.gates.integrity import run_checks
 from inferencebench.gates.integrity.model import Evidence as IntegrityEvidence
-from inferencebench.gates.integrity.model import IntegrityResult
+from inferencebench.gates.integrity.model import IntegrityResult, Recalled, ServerEnd
 from inferencebench.gates.integrity.registry import missing_required
 from inferencebench.gates.integrity.static.model import Finding
 from inferencebench.gates.integrity.static.scan import scan
@@ -39,6 +39,8 @@ from inferencebench.run.record import (
 )
 from inferencebench.run.spec import RunSpec
 from inferencebench.suites.model import Record
+from inferencebench.workload import canary
+from inferencebench.workload.model import SpeedRequest
 from inferencebench.workload.questions import read_questions
 from inferencebench.workload.requests import read_requests
 
@@ -69,16 +71,16 @@ class RunFiles:
         """Samples of each launch."""
         return _samples(self.directory)
 
-    def shorts(self) -> list[Samples]:
-        """Samples of the short probes of each launch."""
-        folders = sorted((self.directory / "measure").glob(f"launch-*/{PROBES}"))
-        return [_reading(folder, read_samples) for folder in folders if (folder / "requests.parquet").exists()]
-
     def names(self) -> tuple[str, ...] | None:
         """Host names that the measured servers asked for; None when nobody listened."""
         ends = [e for e in EventLog(self.directory / "events.jsonl").read() if e.get("event") == "server_stopped"]
         heard = [end["names"] for end in ends if end.get("names") is not None]
         return tuple(dict.fromkeys(str(name) for names in heard for name in names)) if heard else None
+
+    def ends(self) -> list[ServerEnd]:
+        """What was seen of each measured server by its end, newest last; records of older versions tell nothing."""
+        events = EventLog(self.directory / "events.jsonl").read()
+        return [ServerEnd.of(e) for e in events if e.get("event") == "server_stopped"]
 
     def survivors(self) -> tuple[int, ...] | None:
         """Processes that outlived the end of the session or of a server; None when no server's end was seen."""
@@ -103,6 +105,32 @@ def _samples(directory: Path) -> list[Samples]:
     """Samples of each launch of a run directory."""
     folders = sorted((directory / "measure").glob("launch-*"))
     return [_reading(folder, read_samples) for folder in folders if (folder / "requests.parquet").exists()]
+
+
+def timed_samples(directory: Path) -> list[RequestSample]:
+    """Timed samples of all launches of a run directory."""
+    return [sample for launch in _samples(directory) for sample in launch.requests]
+
+
+def probed_samples(directory: Path) -> list[RequestSample]:
+    """Samples of the probes that are not timed, of all launches of a run directory."""
+    folders = sorted((directory / "measure").glob(f"launch-*/{PROBES}"))
+    there = [folder for folder in folders if (folder / "requests.parquet").exists()]
+    return [sample for folder in there for sample in _reading(folder, read_samples).requests]
+
+
+def _recalled(planned: Mapping[str, SpeedRequest], samples: Sequence[RequestSample]) -> tuple[Recalled, ...]:
+    """What became of each canary that was answered."""
+    found = []
+    for sample in samples:
+        request = planned.get(sample.id)
+        code = canary.code_in(request) if request else None
+        if request is None or code is None or not sample.ok:
+            continue
+        other = canary.code_in(planned[request.of]) if request.of in planned else None
+        stale = other is not None and canary.says(sample.text, other)
+        found.append(Recalled(sample.id, canary.says(sample.text, code), stale))
+    return tuple(found)
 
 
 def judge(run: RunFiles, baseline: Baseline | None, tau: float | None = None) -> Result:
@@ -175,18 +203,23 @@ def _integrity(
     """All checks; the re-tokenization error of `reference`, the baseline's samples, widens the token audit's band."""
     if run.measured.failure is not None or not samples:
         return None
+    probed = probed_samples(run.directory)
+    kinds = {kind: {r.id: r for r in run.requests.requests if r.probe == kind} for kind in ("short", "canary")}
     evidence = IntegrityEvidence(
         suite=run.spec.suite,
         scenario=run.spec.the_scenario,
         peaks=run.machine.peaks,
         requests=tuple(r for launch in samples for r in launch.requests),
         chunks=tuple(c for launch in samples for c in launch.chunks),
-        planned=tuple(r for r in run.requests.requests if r.probe != "short"),
+        planned=tuple(r for r in run.requests.requests if r.counted),
         survivors=run.survivors(),
         measurements=run.measured.measurements,
         token_band=calibrate_band(reference),
         names=run.names(),
-        shorts=tuple(r for launch in run.shorts() for r in launch.requests),
+        ends=tuple(run.ends()),
+        shorts=tuple(s for s in probed if s.id in kinds["short"]),
+        canaries=_recalled(kinds["canary"], probed),
+        reference_canaries=_recalled(kinds["canary"], probed_samples(baseline.directory) if baseline else probed),
         likelihoods=listen.read(run.directory),
         reference_likelihoods=listen.read(baseline.directory if baseline else run.directory),
         answers=tuple(run.answers),

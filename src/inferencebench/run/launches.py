@@ -9,12 +9,12 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from inferencebench.paths import cache_dir
+from inferencebench.paths import WEIGHTS, cache_dir
 from inferencebench.run.bench import Bench
 from inferencebench.run.events import EventLog
 from inferencebench.run.machine import lease
-from inferencebench.run.relaunch import Relaunched, relaunched
-from inferencebench.sandbox.contract import KillReport, Sandbox
+from inferencebench.run.relaunch import Relaunched, Stopped, relaunched
+from inferencebench.sandbox.contract import Sandbox
 
 
 class Device:
@@ -95,6 +95,16 @@ class LiveServer:
         self._running = None
         self._stack.close()
 
-    def _stopped(self, report: KillReport) -> None:
+    def _stopped(self, seen: Stopped) -> None:
+        report = seen.report
+        weights = self._bench.checkpoint.path.rglob(f"*{WEIGHTS}")
+        fields = {
+            "killed": report.killed,
+            "survivors": list(report.survivors),
+            "names": report.names,
+            "unrouted": seen.unrouted,
+            "opened": None if seen.opened is None else [list(file) for file in seen.opened],
+            "weights_bytes": sum(file.stat().st_size for file in weights),
+        }
         for events in self._users.values() or self._starting:
-            events.append("server_stopped", killed=report.killed, survivors=list(report.survivors), names=report.names)
+            events.append("server_stopped", **fields)

@@ -11,6 +11,7 @@ from inferencebench.gates.integrity.likelihood import Likelihood
 from inferencebench.gates.integrity.teacher import Job, Text
 from inferencebench.load.model import RequestSample
 from inferencebench.load.store import read_samples
+from inferencebench.run.measure import PROBES
 from inferencebench.run.record import Measured
 from inferencebench.suites.model import Suite
 from inferencebench.workload.model import RequestSet, SpeedRequest
@@ -18,7 +19,7 @@ from inferencebench.workload.model import RequestSet, SpeedRequest
 if TYPE_CHECKING:
     from inferencebench.run.stages import RunContext
 
-VERSION = 1
+VERSION = 2
 """Of the way texts are chosen and scored."""
 NAME = "likelihood"
 FILE = "likelihood.jsonl"
@@ -47,7 +48,8 @@ def listen(run: "RunContext", requests: RequestSet, measured: Measured) -> None:
         texts = []
         if measured.failure is None and spec.suite.model.source.kind != "random":
             salt = run.bench.salt
-            texts = chosen(spec.suite, requests.requests, read_samples(samples.parent).requests, salt)
+            answers = read_samples(samples.parent).requests + _probes(samples.parent / PROBES)
+            texts = chosen(spec.suite, requests.requests, answers, salt)
         if texts:
             run.stop_server()
             run.hold_device()
@@ -63,11 +65,16 @@ def listen(run: "RunContext", requests: RequestSet, measured: Measured) -> None:
         outputs.append(out)
 
 
+def _probes(folder: Path) -> list[RequestSample]:
+    return read_samples(folder).requests if (folder / "requests.parquet").exists() else []
+
+
 def chosen(suite: Suite, requests: tuple[SpeedRequest, ...], samples: list[RequestSample], salt: bytes) -> list[Text]:
-    """Answered requests in an order that follows from the salt, within the budget of tokens; at least one."""
-    planned = {request.id: request for request in requests}
+    """Answered requests, probes first, in an order that follows from the salt, within the budget of tokens; at least
+    one."""
+    planned = {request.id: request for request in requests if request.probe != "canary"}
     answered = [s for s in samples if s.ok and s.id in planned and s.text]
-    answered.sort(key=lambda s: sha256_bytes(salt + s.id.encode()))
+    answered.sort(key=lambda s: (not planned[s.id].probe, sha256_bytes(salt + s.id.encode())))
     left = TOKENS[suite.hardware.kind]
     texts: list[Text] = []
     for sample in answered:

@@ -32,9 +32,9 @@ def measure_speed(
 ) -> Measurement:
     """Send the warm-up and the timed requests of `scenario`; keep every sample in `folder` as Parquet.
 
-    Profiles run one after the other; profiles without requests (a shortened set) are left out. Short probes are kept
-    apart and enter no metric. `duration_s` is shared between the profiles: no request starts later, at the scenario's
-    own concurrency. The warm-up and each profile end after `patience_s`, whatever the server does.
+    Profiles run one after the other; profiles without requests (a shortened set) are left out. Short probes and
+    canaries are kept apart and enter no metric. `duration_s` is shared between the profiles: no request starts later,
+    at the scenario's own concurrency. The warm-up and each profile end after `patience_s`, whatever the server does.
 
     Raises ServerFailed when nothing of the warm-up is answered in that time."""
     recordings = []
@@ -51,7 +51,7 @@ def measure_speed(
             share = None if duration_s is None else duration_s / len(scenario.profiles)
             recordings.append(_run(server, bench, profile, mine, duration_s=share, patience_s=patience_s))
     everything = parse.merge([parse.samples(recording, bench.tokenizer.count) for recording in recordings])
-    samples, probes = _apart(everything, {r.id for r in requests if r.probe == "short"})
+    samples, probes = _apart(everything, {r.id for r in requests if not r.counted})
     store.write_samples(folder, samples)
     store.write_samples(folder / PROBES, probes)
     return metrics.measurement(metrics.by_profile(samples), bench.suite.min_success_rate, forced_length=True)

@@ -12,7 +12,7 @@ from inferencebench.run.bench import Bench
 from inferencebench.run.spec import EMPTY_START, RunSpec
 from inferencebench.sandbox.contract import Mount, SandboxSpec
 from inferencebench.sandbox.environment import engine_view
-from inferencebench.serve.submission import LAUNCHER, MAX_PROCESSES
+from inferencebench.serve.submission import LAUNCHER, MAX_PROCESSES, disk_bytes
 from inferencebench.workload.model import RequestSet
 
 TOOLS = ("evaluate", "timer", "test_server")
@@ -99,5 +99,6 @@ def session_spec(workspace: Path, socket_dir: Path, bench: Bench) -> SandboxSpec
         cpus=bench.cores.server,
         memory_bytes=int(memory * 2**30) if memory else None,
         max_processes=MAX_PROCESSES,
+        disk_bytes=disk_bytes(bench.suite.limits.submission_gib),
         gpus=bench.gpus,
     )

@@ -7,12 +7,13 @@ import shutil
 import socket
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
 from inferencebench.errors import InfrastructureError, MissingError
 from inferencebench.sandbox import cgroups, gpu
-from inferencebench.sandbox.contract import KillReport, Probe, SandboxProcess, SandboxSpec
+from inferencebench.sandbox.contract import KillReport, Probe, SandboxProcess, SandboxSpec, writable
 from inferencebench.sandbox.link import WardenLink
 from inferencebench.sandbox.remedies import INSTALL, bubblewrap_remedy
 from inferencebench.sandbox.warden import Order
@@ -155,6 +156,10 @@ class BubblewrapProcess:
             raise ConnectionRefusedError(f"sandbox: port {self._port} inside: {error.strerror}") from None
         return sock
 
+    def unrouted(self) -> int | None:
+        """Attempts to send where no route leads."""
+        return self._link.unrouted()
+
     def take_gateway(self) -> socket.socket:
         """The harness's listening socket inside."""
         return self._link.take_gateway()
@@ -166,6 +171,22 @@ class BubblewrapProcess:
     def terminate(self, grace_s: float = 0.0) -> KillReport:
         """End everything inside."""
         return self._link.terminate(grace_s)
+
+
+def try_once(start: Callable[[SandboxSpec, list[str], IO[bytes], IO[bytes]], SandboxProcess]) -> Probe:
+    """Start a command that does nothing, and reach for its network."""
+    with tempfile.TemporaryFile() as output:
+        try:
+            process = start(SandboxSpec(cwd="/"), ["/bin/cat", "/proc/self/status"], output, output)
+        except InfrastructureError as error:
+            return Probe(False, str(error))
+        try:
+            process.connect().close()
+        except ConnectionRefusedError:
+            pass
+        finally:
+            process.terminate()
+    return Probe(True, "")
 
 
 class Bubblewrap:
@@ -184,18 +205,8 @@ class Bubblewrap:
 
     def try_once(self, version: str) -> Probe:
         """Whether a sandbox starts and its network can be reached."""
-        with tempfile.TemporaryFile() as output:
-            try:
-                process = self.start(SandboxSpec(cwd="/"), ["/bin/cat", "/proc/self/status"], output, output)
-            except InfrastructureError as error:
-                return Probe(False, str(error), bubblewrap_remedy(str(error)))
-            try:
-                process.connect().close()
-            except ConnectionRefusedError:
-                pass
-            finally:
-                process.terminate()
-        return Probe(True, version)
+        found = try_once(self.start)
+        return Probe(True, version) if found.ok else Probe(False, found.detail, bubblewrap_remedy(found.detail))
 
     def wall(self) -> list[str]:
         """The program that makes the namespaces, with those of its arguments that say nothing of this host.
@@ -241,6 +252,8 @@ class Bubblewrap:
             max_processes=rlimit,
             scratch=[],
             gateway=spec.gateway_port,
+            writable=writable(spec),
+            disk_bytes=spec.disk_bytes,
         )
         return BubblewrapProcess(WardenLink(order, stdout, stderr), port, limits)
 

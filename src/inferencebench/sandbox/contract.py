@@ -35,12 +35,19 @@ class SandboxSpec:
     """Best effort: recorded in `limits` whether the kernel enforces it."""
     max_processes: int | None = None
     """Threads count as processes. Best effort, like `memory_bytes`."""
+    disk_bytes: int | None = None
+    """What the writable mounts may hold together; a sandbox that writes more is ended."""
     gpus: tuple[int, ...] = ()
     port: int | None = None
     """Port the server is told to listen on. None: the back end chooses (see `SandboxProcess.port`)."""
     gateway_port: int | None = None
     """Port of the sandbox's loopback on which the harness itself listens, from before the command's first instruction
     (see `SandboxProcess.take_gateway`): the only way out of a sandbox, to whatever the harness answers there."""
+
+
+def writable(spec: SandboxSpec) -> list[str]:
+    """Host directories that the sandbox may write to."""
+    return [str(mount.source.resolve()) for mount in spec.mounts if mount.writable]
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,8 @@ class KillReport:
     """Processes that were alive when the kill began."""
     names: tuple[str, ...] | None = None
     """Host names that programs inside asked for and were told do not exist; None: nobody listened."""
+    unrouted: int | None = None
+    """How often something was to be sent to an address that no route leads to; None: nobody counts."""
 
 
 class ForeignListenerError(ConnectionError):
@@ -100,6 +109,9 @@ class SandboxProcess(Protocol):
         """The listening socket of `SandboxSpec.gateway_port`; the caller's to close, and only once.
 
         Raises InfrastructureError when none was asked for, or it was taken."""
+
+    def unrouted(self) -> int | None:
+        """How often, so far, something inside was to go where no route leads. None: this back end does not count."""
 
     def pids(self) -> tuple[int, ...]:
         """Host pids of every living process inside, the wall's own not counted."""

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -15,10 +16,14 @@ import inferencebench
 from inferencebench.errors import InfrastructureError
 from inferencebench.sandbox import tree
 from inferencebench.sandbox.contract import KillReport
+from inferencebench.sandbox.removal import remove_tree
 from inferencebench.sandbox.warden import BOOT, SETUP_TIMEOUT_S, Order
 
 WARDEN_END_S = 2 * tree.KILL_TIMEOUT_S
 """How long a warden may take to end a sandbox, beside the grace."""
+
+CLEANUP_S = 2.0
+"""How long a container's monitor, which nobody waits for when the warden is gone, may go on using private files."""
 
 CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 """Received descriptors are closed in the programs we start (Linux sets it with the receipt, without a race)."""
@@ -35,6 +40,7 @@ class WardenLink:
         self._report: KillReport | None = None
         self._namespace_fd: int | None = None
         self._gateway: socket.socket | None = None
+        self._scratch = order.scratch
         self._control, theirs = socket.socketpair()
         self._control.settimeout(2 * SETUP_TIMEOUT_S)
         self._status, status_w = os.pipe()
@@ -92,8 +98,14 @@ class WardenLink:
         with self._status_lock:
             if self._code is None:
                 with contextlib.suppress(BlockingIOError):
-                    self._code = int(os.read(self._status, 16) or b"-9")
+                    self._code = int(os.read(self._status, 16) or self._orphaned())
             return self._code
+
+    def _orphaned(self) -> bytes:
+        """The warden was killed: its sandbox ends with it. (bubblewrap sees to that itself, containers do not.)"""
+        if self.init is not None and tree.namespace_members(self.namespace, self.init):
+            tree.send([self.init], signal.SIGKILL)
+        return b"-9"
 
     def members(self) -> list[int]:
         """Host pids of the living processes inside."""
@@ -126,20 +138,26 @@ class WardenLink:
         """End everything, then look with our own eyes. Idempotent."""
         with self._lock:
             if self._report is None:
-                names = self._names()
+                names, unrouted = self._asked()
                 killed, survivors = self._end(grace_s)
                 self.poll()
                 self._close()
-                self._report = KillReport(tuple(survivors), killed, names)
+                self._report = KillReport(tuple(survivors), killed, names, unrouted)
             return self._report
 
-    def _names(self) -> tuple[str, ...] | None:
-        """Host names that were asked for inside; None where nobody listened, or the warden is gone."""
+    def unrouted(self) -> int | None:
+        """How often something inside was to go where no route leads; None where nobody counts."""
+        with self._lock:
+            return self._report.unrouted if self._report is not None else self._asked()[1]
+
+    def _asked(self) -> tuple[tuple[str, ...] | None, int | None]:
+        """Host names that were asked for inside, and `unrouted`; None where nobody looks, or the warden is gone."""
         try:
-            names = self._request({"do": "names"})[0].get("names")
+            answer = self._request({"do": "names"})[0]
         except (OSError, ValueError):
-            return None
-        return None if names is None else tuple(map(str, names))
+            return None, None
+        names = answer.get("names")
+        return None if names is None else tuple(map(str, names)), answer.get("unrouted")
 
     def _end(self, grace_s: float) -> tuple[int, list[int]]:
         """How many were killed and who survived."""
@@ -158,8 +176,14 @@ class WardenLink:
             return 0, tree.descendants(self._process.pid)
         alive = self.members()
         if alive:
-            tree.send([self.init], 9)
-        return len(alive), self._wait_empty()
+            tree.send([self.init], signal.SIGKILL)
+        left = self._wait_empty()
+        deadline = time.monotonic() + CLEANUP_S
+        while self._scratch and time.monotonic() < deadline:
+            for path in self._scratch:
+                remove_tree(path)
+            time.sleep(0.1)
+        return len(alive), left
 
     def _wait_empty(self) -> list[int]:
         """Members left in the namespace; looks again for a moment, as the dying are seen until their end."""

@@ -1,7 +1,7 @@
-"""A name server for a network without a way out: it knows nobody, and remembers who was asked for.
+"""What a network without a way out shows of whom a program wanted to reach. Standard library only, for the warden.
 
-Standard library only, for the warden. Names are all that a closed network shows of what a program wanted to reach: a
-connection to a bare address fails at once, since there is no route, and leaves no trace.
+A name server that knows nobody remembers who was asked for. A connection to a bare address fails at once, since there
+is no route; the kernel does not tell the address, but it counts.
 """
 
 import socket
@@ -14,6 +14,21 @@ MAX_BYTES = 512
 HEADER = 12
 NO_SUCH_NAME = b"\x81\x83"
 """Flags of an answer: recursion was available, the name does not exist."""
+
+
+def unrouted() -> int | None:
+    """How often something of this process's network was to be sent where no route leads; None: not counted here.
+
+    `OutNoRoutes` of IPv4 and IPv6 (RFC 4293): one for each refused connection or datagram."""
+    try:
+        with open("/proc/self/net/snmp") as file:
+            names, values = [line.split() for line in file if line.startswith("Ip:")]
+        total = int(dict(zip(names, values, strict=True))["OutNoRoutes"])
+        with open("/proc/self/net/snmp6") as file:
+            total += sum(int(line.split()[1]) for line in file if line.startswith("Ip6OutNoRoutes"))
+    except (OSError, ValueError, KeyError):
+        return None
+    return total
 
 
 class NameSink:

@@ -25,6 +25,27 @@ becomes the command with its true standard error (fd 4), which until then is a p
 The process limit is `ulimit -u` in bash and `-p` in dash."""
 
 
+CONTAINED_FDS = 4
+"""Descriptors that a container program hands through: 3 to 6 of the programs below."""
+CONTAINED_GATE = """printf r >&3
+read -r _ <&6
+exec </dev/null >&5 2>&4 3>&- 4>&- 5>&- 6>&-
+shift
+exec /usr/bin/env -i "$@"
+"""
+"""The same as GATE in a container, whose program stands between: true output (5) and error (4), and the warden (6).
+What follows its first argument is the whole environment, then the command."""
+CONTAINED_INIT = 'gate=$1; shift; /bin/sh -c "$gate" sh "$@"; exit $?'
+"""First process of a container: it stays, so that the command is not the one whose end the kernel treats apart, and
+reaps what the command leaves behind."""
+
+
+def contained(argv: list[str], env: dict[str, str]) -> list[str]:
+    """The command line inside a container that runs `argv` with exactly `env`."""
+    pairs = [f"{name}={value}" for name, value in env.items()]
+    return ["/usr/bin/env", "-i", "/bin/sh", "-c", CONTAINED_INIT, "sh", CONTAINED_GATE, "go", *pairs, *argv]
+
+
 def call_libc(name: str, *args: int) -> None:
     """Call a libc function of integers; OSError when it returns -1."""
     if getattr(ctypes.CDLL(None, use_errno=True), name)(*args) == -1:

@@ -11,7 +11,15 @@ from typing import IO
 from inferencebench.errors import InfrastructureError
 from inferencebench.sandbox import cgroups, gpu
 from inferencebench.sandbox.bubblewrap import HOME, HOST, checked_cpus
-from inferencebench.sandbox.contract import ForeignListenerError, KillReport, Mount, Probe, SandboxProcess, SandboxSpec
+from inferencebench.sandbox.contract import (
+    ForeignListenerError,
+    KillReport,
+    Mount,
+    Probe,
+    SandboxProcess,
+    SandboxSpec,
+    writable,
+)
 from inferencebench.sandbox.link import WardenLink
 from inferencebench.sandbox.listeners import PortOwner
 from inferencebench.sandbox.warden import Order
@@ -99,6 +107,10 @@ class TreeProcess:
         if not owned:
             raise ForeignListenerError(f"sandbox: port {self._port} is held by a process that is not of this sandbox")
 
+    def unrouted(self) -> int | None:
+        """Attempts to send where no route leads."""
+        return self._link.unrouted()
+
     def take_gateway(self) -> socket.socket:
         """The harness's listening socket inside."""
         return self._link.take_gateway()
@@ -156,6 +168,8 @@ class Process:
                 max_processes=None,
                 scratch=[str(private)],
                 gateway=spec.gateway_port,
+                writable=writable(spec),
+                disk_bytes=spec.disk_bytes,
             )
             limits = {**limited.limits, **_cpu_limit(spec, affinity)}
             return TreeProcess(WardenLink(order, stdout, stderr), port, limits)

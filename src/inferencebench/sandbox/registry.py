@@ -3,13 +3,16 @@
 import functools
 
 from inferencebench.errors import MissingError, UserError
+from inferencebench.sandbox.apptainer import Apptainer
 from inferencebench.sandbox.bubblewrap import Bubblewrap
 from inferencebench.sandbox.contract import Probe, Sandbox
+from inferencebench.sandbox.podman import Podman
 from inferencebench.sandbox.process import Process
 from inferencebench.sandbox.unshare import Unshare
 
 AUTO = "auto"
-_BACK_ENDS: dict[str, Sandbox] = {backend.name: backend for backend in (Bubblewrap(), Unshare(), Process())}
+_ALL: tuple[Sandbox, ...] = (Bubblewrap(), Unshare(), Podman(), Apptainer(), Process())
+_BACK_ENDS = {backend.name: backend for backend in _ALL}
 """In order of preference."""
 
 

@@ -66,6 +66,19 @@ def namespace_members(inode: int, init: int) -> list[int]:
     return sorted(pid for pid in found if table.get(pid, (0, "Z"))[1] not in "ZX")
 
 
+def first_of_namespace(root: int) -> int:
+    """The process below `root` that is number 1 of a PID namespace of its own. OSError when there is none."""
+    for pid in descendants(root):
+        try:
+            with open(f"/proc/{pid}/status") as file:
+                numbers = next((line.split()[1:] for line in file if line.startswith("NSpid:")), [])
+        except OSError:
+            continue
+        if len(numbers) > 1 and numbers[-1] == "1":
+            return pid
+    raise OSError("the container has no process namespace of its own")
+
+
 def send(pids: list[int], signum: int) -> None:
     """Signal processes; those already gone are no error."""
     for pid in pids:

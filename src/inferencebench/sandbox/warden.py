@@ -5,9 +5,9 @@ or when the harness is gone. A process of its own is needed because `setns` into
 programs with threads, and because a thread that ends would fire the death signal of the children it started.
 
 Protocol: JSON lines over a stream socket. The first request is an `Order`; later ones are `{"do": "socket"}` (the
-answer carries an unconnected TCP socket), `{"do": "names"}` (host names that were asked for inside) and
-`{"do": "end", "grace_s": x}`. The command's exit code is written as
-text into the status pipe.
+answer carries an unconnected TCP socket), `{"do": "names"}` (host names that were asked for inside, and how
+often something was to go where no route leads) and `{"do": "end", "grace_s": x}`. The command's exit code is written
+as text into the status pipe.
 """
 
 import contextlib
@@ -19,12 +19,14 @@ import select
 import signal
 import socket
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from inferencebench.sandbox.names import NameSink
-from inferencebench.sandbox.namespaces import CLONE_NEWNET, GATE, call_libc, join, protect_devices
+from inferencebench.sandbox.names import NameSink, unrouted
+from inferencebench.sandbox.namespaces import CLONE_NEWNET, GATE, call_libc, contained, join, protect_devices
+from inferencebench.sandbox.quota import Quota
 from inferencebench.sandbox.removal import remove_tree
-from inferencebench.sandbox.tree import LINUX, Ended, descendants, end, namespace_members
+from inferencebench.sandbox.tree import LINUX, Ended, descendants, end, first_of_namespace, namespace_members
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 SETUP_TIMEOUT_S = 20.0
@@ -54,6 +56,12 @@ class Order(NamedTuple):
     """Private directories to remove at the end."""
     gateway: int | None = None
     """Port on the sandbox's loopback whose listening socket is passed to the harness with the answer."""
+    writable: list[str] | None = None
+    """Host directories that the sandbox may write to."""
+    disk_bytes: int | None = None
+    """What they may hold together; None: as much as there is."""
+    container: dict[str, str] | None = None
+    """The wall is a container program with this environment of its own; `env` is then the command's."""
 
 
 def remove(directories: list[str], cgroups: list[str]) -> None:
@@ -72,6 +80,13 @@ def remove(directories: list[str], cgroups: list[str]) -> None:
                 break
 
 
+def confine(cgroups: list[str], pid: int) -> None:
+    """Move a process (0: this one) into control groups."""
+    for group in cgroups:
+        with open(os.path.join(group, "cgroup.procs"), "w") as file:
+            file.write(str(pid))
+
+
 def spawn(order: Order, argv: list[str], env: dict[str, str], fds: dict[int, int]) -> int:
     """Fork and exec with `fds` (target: source) in place. OSError when the way to exec fails; a missing program is
     the command's own failure and exits with 127 (126 when it may not be run), as a shell would."""
@@ -82,9 +97,8 @@ def spawn(order: Order, argv: list[str], env: dict[str, str], fds: dict[int, int
             os.setsid()
             if LINUX:
                 call_libc("prctl", PR_SET_PDEATHSIG, signal.SIGKILL)
-                for group in order.cgroups:
-                    with open(os.path.join(group, "cgroup.procs"), "w") as file:
-                        file.write("0")
+                if order.container is None:
+                    confine(order.cgroups, 0)
                 if order.cpus:
                     os.sched_setaffinity(0, order.cpus)
             if not order.wall:
@@ -123,6 +137,8 @@ class Warden:
         self.pid_namespace = 0
         self.order: Order | None = None
         self.sink: NameSink | None = None
+        self.said: int | None = None
+        self.quota: Quota | None = None
 
     def members(self) -> list[int]:
         """Living processes of the sandbox."""
@@ -149,6 +165,8 @@ class Warden:
     def start(self, order: Order) -> tuple[dict[str, Any], list[int]]:
         """Start the command; the answer and the file descriptors that go with it (the PID namespace)."""
         self.order = order
+        if order.writable and order.disk_bytes is not None:
+            self.quota = Quota(order.writable, order.disk_bytes)
         if LINUX:
             call_libc("prctl", PR_SET_CHILD_SUBREAPER, 1)
         if order.wall:
@@ -168,27 +186,24 @@ class Warden:
 
     def start_walled(self, order: Order) -> tuple[dict[str, Any], list[int]]:
         """Start the command behind namespaces and join its network before its first instruction."""
-        info_r, info_w = os.pipe()
         ready_r, ready_w = os.pipe()
         go_r, go_w = os.pipe()
         said_r, said_w = os.pipe()
-        options = os.memfd_create("options")
-        os.write(options, b"".join(option.encode() + b"\0" for option in order.wall_options))
-        os.lseek(options, 0, os.SEEK_SET)
-        limit = str(order.max_processes or "")
-        command = [*order.wall, "--info-fd", "5", "--args", "6", "--", "/bin/sh", "-c", GATE, "sh", limit, *order.argv]
-        fds = {0: go_r, 1: self.stdio[1], 2: said_w, 3: ready_w, 4: self.stdio[2], 5: info_w, 6: options}
-        self.child = spawn(order, command, {}, fds)
-        for fd in (info_w, ready_w, go_r, said_w, options):
+        if order.container is None:
+            find, extra = self.spawn_walled(order, go_r, ready_w, said_w)
+        else:
+            find, extra = self.spawn_contained(order, go_r, ready_w, said_w)
+        for fd in (ready_w, go_r, said_w):
             os.close(fd)
         if not select.select([ready_r], [], [], SETUP_TIMEOUT_S)[0] or not os.read(ready_r, 1):
             os.kill(self.child, signal.SIGKILL)
             with os.fdopen(said_r, "rb") as file:
                 raise OSError(file.read().decode(errors="replace").strip() or "no answer from inside")
-        with os.fdopen(info_r, "rb") as file:
-            init = int(json.load(file)["child-pid"])
+        init = find()
         pid_namespace = os.open(f"/proc/{init}/ns/pid", os.O_RDONLY)
         self.init, self.pid_namespace = init, os.fstat(pid_namespace).st_ino
+        if order.container is not None:
+            self.bound(order)
         if os.geteuid() == 0:
             protect_devices(init)
         net = os.open(f"/proc/{init}/ns/net", os.O_RDONLY)
@@ -197,9 +212,43 @@ class Warden:
             self.sink = NameSink()
         gateway = self.gateway(order)
         os.write(go_w, b"\n")
-        for fd in (net, ready_r, go_w, said_r):
+        for fd in (net, ready_r, go_w, *extra):
             os.close(fd)
+        self.said = said_r  # what the wall says later has a reader, lest the wall die of it
         return {"pid": self.child, "init": init, "namespace": self.pid_namespace}, [pid_namespace, *gateway]
+
+    def spawn_walled(self, order: Order, go: int, ready: int, said: int) -> tuple[Callable[[], int], list[int]]:
+        """Start bubblewrap, or our own program that speaks as it does; how to find the first process inside."""
+        info_r, info_w = os.pipe()
+        options = os.memfd_create("options")
+        os.write(options, b"".join(option.encode() + b"\0" for option in order.wall_options))
+        os.lseek(options, 0, os.SEEK_SET)
+        limit = str(order.max_processes or "")
+        command = [*order.wall, "--info-fd", "5", "--args", "6", "--", "/bin/sh", "-c", GATE, "sh", limit, *order.argv]
+        fds = {0: go, 1: self.stdio[1], 2: said, 3: ready, 4: self.stdio[2], 5: info_w, 6: options}
+        self.child = spawn(order, command, {}, fds)
+        os.close(info_w)
+        os.close(options)
+
+        def find() -> int:
+            with os.fdopen(info_r, "rb", closefd=False) as file:
+                return int(json.load(file)["child-pid"])
+
+        return find, [info_r]
+
+    def spawn_contained(self, order: Order, go: int, ready: int, said: int) -> tuple[Callable[[], int], list[int]]:
+        """Start a container program, between which and us only descriptors above 2 are shared."""
+        command = [*order.wall, *contained(order.argv, order.env)]
+        fds = {0: self.stdio[0], 1: said, 2: said, 3: ready, 4: self.stdio[2], 5: self.stdio[1], 6: go}
+        self.child = spawn(order, command, order.container or {}, fds)
+        return lambda: first_of_namespace(os.getpid()), []
+
+    def bound(self, order: Order) -> None:
+        """Limits of what is inside a container: its program and monitor stay outside of them."""
+        for pid in [self.init or 0, *self.members()]:
+            confine(order.cgroups, pid)
+            if order.cpus:
+                os.sched_setaffinity(pid, order.cpus)
 
     def answer(self, line: bytes) -> tuple[dict[str, Any], list[int], bool]:
         """Carry out one request: the answer, descriptors to pass along, and whether all is over."""
@@ -209,7 +258,8 @@ class Warden:
         if request["do"] == "names":
             if self.sink is not None:
                 self.sink.answer()
-            return {"names": None if self.sink is None else list(self.sink.names)}, [], False
+            names = None if self.sink is None else list(self.sink.names)
+            return {"names": names, "unrouted": unrouted() if self.order.wall else None}, [], False
         if request["do"] == "socket":
             return {}, [socket.socket(socket.AF_INET, socket.SOCK_STREAM).detach()], False
         return self.finish(request["grace_s"])._asdict(), [], True
@@ -220,6 +270,17 @@ class Warden:
         if self.order is not None:
             remove(self.order.scratch, self.order.cgroups)
         return ended
+
+    def keep_disk(self) -> None:
+        """End everything inside when it has written more than it may, and say so where the command's errors go."""
+        used = self.quota.exceeded() if self.quota else None
+        if used is None or self.order is None:
+            return
+        self.quota = None
+        self.finish(0.0)
+        said = f"sandbox: ended, since its files take {used} bytes of disk and may take {self.order.disk_bytes}\n"
+        with contextlib.suppress(OSError):
+            os.write(self.stdio[2], said.encode())
 
     def serve(self) -> None:
         """Answer requests until told to end, or until the harness is gone (closed socket, or another parent: a forked
@@ -238,6 +299,7 @@ class Warden:
             if wake_r in ready:
                 os.read(wake_r, 4096)
             self.reap()
+            self.keep_disk()
             if self.sink is not None and not watched:
                 poller.register(self.sink.socket, select.POLLIN)
                 watched = True

@@ -14,6 +14,15 @@ MAX_PROCESSES = 4096
 """Threads included: far above what engines use, low enough that a fork loop cannot take the machine."""
 
 
+CACHES_GIB = 16
+"""Disk space beside the submission itself, for what engines compile and download caches hold."""
+
+
+def disk_bytes(submission_gib: float) -> int:
+    """What a sandbox with a submission of that size at most may write."""
+    return int((submission_gib + CACHES_GIB) * 2**30)
+
+
 class Launch(NamedTuple):
     """What `server.start` needs."""
 

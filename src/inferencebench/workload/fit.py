@@ -1,5 +1,7 @@
 """Cutting a window of text so that the whole chat prompt has an exact number of tokens."""
 
+from collections.abc import Callable
+
 from inferencebench.errors import InfrastructureError
 from inferencebench.workload.model import Message
 from inferencebench.workload.tokens import ChatTokenizer
@@ -16,8 +18,15 @@ def prompt_message(nonce: str, text: str) -> Message:
     return Message(role="user", content=f"{nonce}\n{text}")
 
 
-def fit_prompt(window: str, nonce: str, prompt_tokens: int, tokenizer: ChatTokenizer) -> Message:
-    """The message with a head of `window` whose whole prompt has exactly `prompt_tokens` tokens.
+def fit_prompt(
+    window: str,
+    nonce: str,
+    prompt_tokens: int,
+    tokenizer: ChatTokenizer,
+    dress: Callable[[str], str] = lambda text: text,
+) -> Message:
+    """The message with a head of `window` whose whole prompt has exactly `prompt_tokens` tokens. `dress` adds to the
+    head what belongs into this prompt besides.
 
     A cut changes how the end of the text is tokenized, so each candidate is counted again as a whole prompt. Steps of
     the missing tokens nearly always arrive; where the count jumps over the target (a diagram, a character of
@@ -28,7 +37,7 @@ def fit_prompt(window: str, nonce: str, prompt_tokens: int, tokenizer: ChatToken
     def measured(kept: int, fillers: int = 0) -> tuple[Message, int]:
         # Templates may trim messages: no text ends in white space.
         head = text[: ends[kept - 1]].rstrip() if kept else ""
-        message = prompt_message(nonce, head + FILLER * fillers)
+        message = prompt_message(nonce, dress(head + FILLER * fillers))
         return message, tokenizer.prompt_tokens([message])
 
     kept = min(max(prompt_tokens - measured(0)[1], 1), len(ends))

@@ -28,11 +28,17 @@ class SpeedRequest(Record):
     """Sampling seed sent to the server."""
     offset_s: float
     """Scheduled arrival after the start of the profile; 0 for burst."""
-    probe: Literal["", "repeat", "short"] = ""
+    probe: Literal["", "repeat", "short", "canary"] = ""
     """`repeat`: the document of request `of` again, under a nonce of its own; timed like any other. `short`: a prompt
-    like the others with a fraction of their output, which no metric counts."""
+    like the others with a fraction of their output, which no metric counts; `canary`: such a one that asks for a code
+    in its document."""
     of: str = ""
-    """Id of the request that a `repeat` repeats."""
+    """Id of the request that a `repeat` repeats, or whose document a `canary` has with another code."""
+
+    @property
+    def counted(self) -> bool:
+        """Whether it is timed and enters the metrics."""
+        return self.probe in ("", "repeat")
 
 
 class Question(Record):

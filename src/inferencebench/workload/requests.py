@@ -7,12 +7,13 @@ eval side follows from public data without the salt.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from inferencebench.errors import UserError
 from inferencebench.suites.model import Scenario, Suite
+from inferencebench.workload import canary
 from inferencebench.workload.corpus import CorpusText, Document
 from inferencebench.workload.draws import Draws, digest, split_halves
 from inferencebench.workload.fit import fit_prompt, prompt_message
@@ -67,7 +68,8 @@ def build_requests(
     """
     draws = Draws(salt, seed, side, scenario.name)
     slots = _slots(suite, scenario, draws, seed=seed, side=side, salt=salt)
-    extra = probes(scenario, Draws(salt, seed, side, scenario.name, "probes")) if side == "eval" else []
+    drawn = Draws(salt, seed, side, scenario.name, "probes")
+    extra = probes(scenario, drawn, canaries=canary.capable(suite)) if side == "eval" else []
     slots += [_probe_slot(suite, scenario, draws, probe, salt, seed) for probe in extra]
     overhead = max(tokenizer.prompt_tokens([prompt_message(slot.nonce, "")]) for slot in slots)
     where = f"suite {suite.name}, scenario {scenario.name}"
@@ -91,7 +93,7 @@ def build_requests(
         SpeedRequest(
             id=slot.id,
             profile=slot.profile,
-            messages=(fit_prompt(chosen[slot.id], slot.nonce, slot.prompt_tokens, tokenizer),),
+            messages=(fit_prompt(chosen[slot.id], slot.nonce, slot.prompt_tokens, tokenizer, _dress(slot, salt)),),
             prompt_tokens=slot.prompt_tokens,
             max_tokens=slot.max_tokens,
             temperature=scenario.temperature,
@@ -148,6 +150,14 @@ def _probe_slot(suite: Suite, scenario: Scenario, draws: Draws, probe: Probe, sa
         offset_s=0.0,
         probe=probe,
     )
+
+
+def _dress(slot: _Slot, salt: bytes) -> Callable[[str], str]:
+    """What a prompt holds besides its document: a canary's code, at one depth for both of a pair, and its question."""
+    if slot.probe.kind != "canary":
+        return lambda text: text
+    depth = digest(salt, "canary depth", slot.probe.of or slot.id)[0] / 256
+    return canary.planting(canary.code_of_digest(digest(salt, "canary code", slot.nonce)), depth)
 
 
 def _output_tokens(suite: Suite, scenario: Scenario, profile: str, draws: Draws) -> int:

@@ -23,8 +23,10 @@ class Seen(NamedTuple):
     fixture: str
     kind: Literal["cheat", "honest"]
     nats: float
+    """For `wrong`: a share."""
     se: float
     tokens: int
+    """For `wrong`: answers."""
 
 
 class Threshold(Record):
@@ -34,8 +36,15 @@ class Threshold(Record):
     fail: float | None
 
 
+NO_MISTAKES = Threshold(review=0.30, fail=None)
+"""Where the reference makes too few mistakes to calibrate on."""
+
+
 class Calibration(Record):
     """Thresholds of a base model, with what they were derived from."""
+
+    wrong: Threshold = NO_MISTAKES
+    """Of the share of the reference's wrong answers that are answered otherwise (A3)."""
 
     model: str
     """Id of the base model."""
@@ -48,7 +57,7 @@ class Calibration(Record):
 
     def note(self) -> str:
         """One line on what the gate can tell apart here."""
-        lacking = [name for name in ("margins", "opening") if getattr(self, name).fail is None]
+        lacking = [name for name in ("margins", "opening", "wrong") if getattr(self, name).fail is None]
         return f"{' and '.join(lacking)} only review: honest engines and impostors are too close" if lacking else ""
 
 
@@ -64,6 +73,14 @@ def derive(seen: Sequence[Seen]) -> Threshold:
         raise ValueError("a calibration needs honest controls and impostors")
     worst, best = max(honest), min(cheats)
     return Threshold(review=round(max(worst, 0.0), 3), fail=round((worst + best) / 2, 3) if best > worst else None)
+
+
+def seen_share(fixture: str, kind: Literal["cheat", "honest"], same: int, total: int) -> Seen:
+    """The share of `total` wrong answers that a fixture did not share, with its standard error.
+
+    Half an answer is added on either side (Jeffreys), so that 0 of 12 has an error too."""
+    share = (total - same + 0.5) / (total + 1)
+    return Seen(fixture, kind, round(share, 4), round((share * (1 - share) / (total + 1)) ** 0.5, 4), total)
 
 
 def path_of(model: str) -> Path:

@@ -1,12 +1,16 @@
 """Checks of what was said: under the reference model, against the reference's own mistakes, and when asked again."""
 
+from collections.abc import Sequence
 from statistics import median
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from inferencebench.gates.integrity.calibration import Threshold, calibration_of
+from inferencebench.gates.integrity.calibration import Threshold, calibration_of, seen_share
 from inferencebench.gates.integrity.grading import absent
-from inferencebench.gates.integrity.likelihood import CONFIDENCE_SE, Effect, Score, effect
+from inferencebench.gates.integrity.likelihood import CONFIDENCE_SE, HONEST_SE, Effect, Score, effect
 from inferencebench.gates.integrity.model import CheckResult, Evidence, Verdict
+from inferencebench.gates.integrity.physical import uncached_tokens
+from inferencebench.gates.integrity.rooflines import roof, ttft_floor_s
+from inferencebench.gates.quality import Answer
 from inferencebench.load.model import RequestSample
 
 GREEDY_FAIL_NATS, GREEDY_REVIEW_NATS = -0.45, -0.20
@@ -14,9 +18,10 @@ GREEDY_FAIL_NATS, GREEDY_REVIEW_NATS = -0.45, -0.20
 GREEDY_SHARE, GREEDY_EXCESS_SE = 0.98, 5.0
 """So many tokens are the most likely one, and so much more often than in the baseline's texts: nothing was drawn."""
 MIN_TOKENS = 16
-WRONG_SHARE = 0.70
 MIN_WRONG = 15
 SAME_TEXT_CHARACTERS = 40
+SURPRISE_FAIL, SURPRISE_REVIEW, UNSCORABLE = 14.0, 7.0, 20.0
+"""Nats: one in a million, one in a thousand; and what a kept text of random weights counts for."""
 FASTER = 0.6
 """A repeat that takes less than this share of a first reading was not read."""
 
@@ -47,7 +52,8 @@ def _likely(name: str, evidence: Evidence, part: Literal["whole", "opening"], li
     greedy = part == "whole"
     fails = f"fail above {limit.fail} nats" if limit.fail is not None else "never fail (see the calibration)"
     threshold = f"deficit per token beyond the baseline's, by {CONFIDENCE_SE:g} standard errors: {fails}"
-    threshold += f", review above {limit.review}"
+    threshold += f" (or above it, and by {HONEST_SE:g} of an honest text's above {limit.review}), review above "
+    threshold += f"{limit.review}"
     if greedy:
         threshold += f"; fail below {GREEDY_FAIL_NATS}, review below {GREEDY_REVIEW_NATS}"
         threshold += (
@@ -73,7 +79,8 @@ def _likely(name: str, evidence: Evidence, part: Literal["whole", "opening"], li
 def _verdict(found: Effect, limit: Threshold, *, greedy: bool) -> tuple[Verdict, str]:
     shown = f"{found.nats:+.3f} ± {found.se:.3f} nats a token against the baseline's texts"
     surely = found.nats - CONFIDENCE_SE * found.se
-    if limit.fail is not None and surely > limit.fail:
+    never_drawn = found.nats - HONEST_SE * found.honest_se > limit.review
+    if limit.fail is not None and (surely > limit.fail or (found.nats > limit.fail and never_drawn)):
         return Verdict.FAIL, f"not the base model's words: {shown}"
     if surely > limit.review:
         return Verdict.REVIEW, f"less likely than the base model's words: {shown}"
@@ -86,32 +93,86 @@ def _verdict(found: Effect, limit: Threshold, *, greedy: bool) -> tuple[Verdict,
     return Verdict.PASS, shown
 
 
+class ProbeShift:
+    """Probes and timed requests are answered by one model: neither is told apart from the other."""
+
+    name = "probe-shift"
+    required = False
+
+    def run(self, evidence: Evidence) -> CheckResult:
+        """Compare the texts of short and repeated requests with all others, under the reference model."""
+        limit = calibration_of(evidence.suite.model.id).margins
+        fails = f"fail above {limit.fail}" if limit.fail is not None else "never fail (see the calibration)"
+        threshold = (
+            f"difference of deficits between probes and other requests, nats a token, by {CONFIDENCE_SE:g} standard "
+            f"errors: {fails}, review above {limit.review}"
+        )
+        if not evidence.likelihoods:
+            return absent(self.name, threshold, "the texts were not scored under the reference model")
+        probes = {r.id for r in evidence.planned if r.probe} | {s.id for s in evidence.shorts}
+        asked = [row.whole for row in evidence.likelihoods if row.id in probes]
+        timed = [row.whole for row in evidence.likelihoods if row.id not in probes]
+        found = effect(asked, timed)
+        if found is None or min(found.tokens, sum(s.tokens for s in timed)) < MIN_TOKENS:
+            return absent(self.name, threshold, f"fewer than {MIN_TOKENS} tokens of probes, or of other requests")
+        surely = abs(found.nats) - CONFIDENCE_SE * found.se
+        verdict = Verdict.REVIEW if surely > limit.review else Verdict.PASS
+        if limit.fail is not None and surely > limit.fail:
+            verdict = Verdict.FAIL
+        return CheckResult(
+            name=self.name,
+            verdict=verdict,
+            numbers={"shift_nats": found.nats, "standard_error_nats": found.se, "tokens": float(found.tokens)},
+            sample_size=found.texts,
+            threshold=threshold,
+            reason=f"probes differ from other requests by {found.nats:+.3f} ± {found.se:.3f} nats a token",
+        )
+
+
+class SharedMistakes(NamedTuple):
+    """Of the reference's wrong answers: how many there are to compare, are given again, and are right here."""
+
+    total: int
+    same: int
+    righted: int
+
+
+def shared_mistakes(answers: Sequence[Answer], reference: Sequence[Answer]) -> SharedMistakes:
+    """Compare parsed answers question by question."""
+    theirs = {a.question_id: a for a in reference if a.parsed is not None and not a.correct}
+    pairs = [(a, theirs[a.question_id]) for a in answers if a.question_id in theirs and a.error is None]
+    return SharedMistakes(len(pairs), sum(a.parsed == b.parsed for a, b in pairs), sum(a.correct for a, _ in pairs))
+
+
 class WrongAnswers:
     """A3: on questions that the reference gets wrong, the same model gives the same wrong answer."""
 
     name = "wrong-answers"
     required = False
-    threshold = (
-        f"of the reference's wrong answers, at least {MIN_WRONG}, the same share as {WRONG_SHARE:.0%} or more; review "
-        f"below (fail is the quality gate's)"
-    )
 
     def run(self, evidence: Evidence) -> CheckResult:
-        """Compare parsed answers question by question."""
-        theirs = {a.question_id: a for a in evidence.reference_answers if a.parsed is not None and not a.correct}
-        pairs = [(a, theirs[a.question_id]) for a in evidence.answers if a.question_id in theirs and a.error is None]
-        if len(pairs) < MIN_WRONG:
-            return absent(self.name, self.threshold, f"{len(pairs)} wrong answers of the reference to compare")
-        same = sum(a.parsed == b.parsed for a, b in pairs)
-        righted = sum(a.correct for a, _ in pairs)
-        share = same / len(pairs)
+        """Judge the share that is answered otherwise, where that is sure. (McNemar's test is the quality gate's.)"""
+        limit = calibration_of(evidence.suite.model.id).wrong
+        fails = f"fail above {limit.fail:.0%}" if limit.fail is not None else "never fail (see the calibration)"
+        threshold = (
+            f"of the reference's wrong answers, at least {MIN_WRONG}, the share answered otherwise: review above "
+            f"{limit.review:.0%}, by {CONFIDENCE_SE:g} standard errors {fails}"
+        )
+        found = shared_mistakes(evidence.answers, evidence.reference_answers)
+        if found.total < MIN_WRONG:
+            return absent(self.name, threshold, f"{found.total} wrong answers of the reference to compare")
+        _, _, share, se, _ = seen_share("", "honest", found.same, found.total)
+        verdict = Verdict.REVIEW if 1 - found.same / found.total > limit.review else Verdict.PASS
+        if limit.fail is not None and share - CONFIDENCE_SE * se > limit.fail:
+            verdict = Verdict.FAIL
         return CheckResult(
             name=self.name,
-            verdict=Verdict.PASS if share >= WRONG_SHARE else Verdict.REVIEW,
-            numbers={"same_wrong_share": share, "righted": float(righted)},
-            sample_size=len(pairs),
-            threshold=self.threshold,
-            reason=f"{same} of {len(pairs)} wrong answers are the reference's own; {righted} are right here",
+            verdict=verdict,
+            numbers={"same_wrong_share": found.same / found.total, "righted": float(found.righted)},
+            sample_size=found.total,
+            threshold=threshold,
+            reason=f"{found.same} of {found.total} wrong answers are the reference's own; {found.righted} are right "
+            f"here",
         )
 
 
@@ -122,11 +183,16 @@ class RepeatUnique:
     required = False
     threshold = (
         f"a repeat's first token after at least {FASTER:.0%} of the median time of new prompts (where that is the same "
-        f"work), and, above temperature 0, a text of its own; fail if a text is kept, review if only the time is short"
+        f"work; review), and, above temperature 0, a text of its own: fail where the source's text had a chance of "
+        f"e^-{SURPRISE_FAIL:g} or came before the prompt could be read, review at e^-{SURPRISE_REVIEW:g}"
     )
 
     def run(self, evidence: Evidence) -> CheckResult:
-        """Compare each repeat with its source, and its time with those of new prompts."""
+        """Compare each repeat with its source, and its time with those of new prompts.
+
+        At a low temperature an honest server may well say the same again: what that is worth is the text's own
+        probability under the reference model. Where nobody scored it, a kept text asks for a review; texts of random
+        weights, which nobody can score, never come twice."""
         kinds = {r.id: r for r in evidence.planned}
         by_launch = [{s.id: s for s in launch if s.ok} for launch in evidence.launches]
         pairs = [
@@ -139,19 +205,45 @@ class RepeatUnique:
             return absent(self.name, self.threshold, "no repeat was answered together with its source")
         fresh = [t for s in evidence.succeeded if not kinds[s.id].probe and (t := _ttft(s)) is not None]
         ratios = [t / median(fresh) for _, again in pairs if (t := _ttft(again)) is not None]
+        ratio = median(ratios) if ratios else 1.0
         warm = evidence.scenario.temperature > 0
-        kept = sum(_same(first.text, again.text) for first, again in pairs) if warm else 0
-        quick = bool(ratios) and median(ratios) < FASTER and evidence.scenario.profiles[0].concurrency == 1
-        verdict = Verdict.FAIL if kept else Verdict.REVIEW if quick else Verdict.PASS
+        kept = [again for first, again in pairs if warm and _same(first.text, again.text)]
+        surprise = _surprise(evidence, kept)
+        early = sum(_before_reading(evidence, again) for again in kept)
+        quick = bool(ratios) and ratio < FASTER and evidence.scenario.profiles[0].concurrency == 1
+        verdict = Verdict.REVIEW if quick or surprise > SURPRISE_REVIEW else Verdict.PASS
+        if early or surprise > SURPRISE_FAIL:
+            verdict = Verdict.FAIL
+        reason = f"{len(kept)} of {len(pairs)} repeats got their source's text"
+        if kept:
+            reason += f" (chance e^-{surprise:.1f}, {early} of them before the prompt could be read)"
         return CheckResult(
             name=self.name,
             verdict=verdict,
-            numbers={"kept_texts": float(kept), "ttft_ratio": median(ratios) if ratios else 1.0},
+            numbers={"kept_texts": float(len(kept)), "surprise_nats": surprise, "ttft_ratio": ratio},
             sample_size=len(pairs),
             threshold=self.threshold,
-            reason=f"{kept} of {len(pairs)} repeats got their source's text; first token after "
-            f"{median(ratios) if ratios else 1.0:.2f} of the usual time",
+            reason=f"{reason}; first token after {ratio:.2f} of the usual time",
         )
+
+
+def _surprise(evidence: Evidence, kept: Sequence[RequestSample]) -> float:
+    """-log of the chance that honest draws give these texts; of texts that nobody scored, just a review's worth."""
+    if evidence.suite.model.source.kind == "random":
+        return UNSCORABLE * len(kept)
+    scored = {row.id: row.logp_nats for row in evidence.likelihoods or ()}
+    known = [-logp for sample in kept if (logp := scored.get(sample.id)) is not None]
+    unknown = len(kept) - len(known)
+    return sum(known) + (SURPRISE_REVIEW + 0.1 if unknown and not known else 0.0)
+
+
+def _before_reading(evidence: Evidence, sample: RequestSample) -> bool:
+    """Whether the first token came before the hard floor of reading the prompt."""
+    first = _ttft(sample)
+    floor = ttft_floor_s(
+        evidence.suite.model, roof(evidence.suite.hardware, evidence.peaks), uncached_tokens(evidence, sample)
+    )
+    return first is not None and first < floor.hard
 
 
 def _ttft(sample: RequestSample) -> float | None:

@@ -18,23 +18,32 @@ class Egress:
 
     name = "egress"
     required = False
-    threshold = "no name of a model provider was asked for (fail), and no other foreign one (review)"
+    threshold = (
+        "no name of a model provider was asked for (fail), no other foreign one, and no bare address outside once "
+        "the server was ready (review)"
+    )
 
     def run(self, evidence: Evidence) -> CheckResult:
-        """Sort the names."""
+        """Sort the names, and count what no route led to. (At its start an engine may look for its own address.)"""
         if evidence.names is None:
             return absent(self.name, self.threshold, "the sandbox did not record names")
         providers = [name for name in evidence.names if _below(name, PROVIDERS)]
         foreign = [name for name in evidence.names if name not in providers and not _below(name, HARMLESS)]
-        verdict = Verdict.FAIL if providers else Verdict.REVIEW if foreign else Verdict.PASS
+        unrouted = sum(end.unrouted or 0 for end in evidence.ends)
+        verdict = Verdict.FAIL if providers else Verdict.REVIEW if foreign or unrouted else Verdict.PASS
         shown = ", ".join((providers + foreign)[:5])
+        reason = f"asked for {shown}" if shown else f"{len(evidence.names)} names asked for, all harmless"
         return CheckResult(
             name=self.name,
             verdict=verdict,
-            numbers={"providers": float(len(providers)), "foreign": float(len(foreign))},
+            numbers={
+                "providers": float(len(providers)),
+                "foreign": float(len(foreign)),
+                "unrouted": float(unrouted),
+            },
             sample_size=len(evidence.names),
             threshold=self.threshold,
-            reason=f"asked for {shown}" if shown else f"{len(evidence.names)} names asked for, all harmless",
+            reason=f"{reason}; {unrouted} attempts at addresses outside" if unrouted else reason,
         )
 
 

@@ -23,6 +23,8 @@ CLIP_NATS = 12.0
 BOOTSTRAPS = 1000
 CONFIDENCE_SE = 3.0
 """Standard errors by which an effect must lie beyond a threshold."""
+HONEST_SE = 6.0
+"""Or, where it is beyond it anyway, so many of those that honest draws would have."""
 
 
 class Score(Record):
@@ -42,6 +44,8 @@ class Likelihood(Record):
     id: str
     whole: Score
     opening: Score
+    logp_nats: float | None = None
+    """Of the whole text, as drawn at the request's temperature; None for a greedy one, and in older records."""
 
 
 class Effect(NamedTuple):
@@ -54,6 +58,9 @@ class Effect(NamedTuple):
     top1_share: float
     top1_excess_se: float
     """Standard errors by which that share is above the baseline's (two proportions)."""
+    honest_se: float
+    """Of `nats` if the texts were honest draws, from the reference's own distributions. Texts of which some are
+    another model's scatter far more among themselves, which `se` would count in their favour."""
 
 
 def effect(texts: Sequence[Score], reference: Sequence[Score]) -> Effect | None:
@@ -65,9 +72,10 @@ def effect(texts: Sequence[Score], reference: Sequence[Score]) -> Effect | None:
     se = (
         max(_model_variance(texts), _bootstrap(texts)) + max(_model_variance(reference), _bootstrap(reference))
     ) ** 0.5
+    honest_se = (_model_variance(texts) + max(_model_variance(reference), _bootstrap(reference))) ** 0.5
     tokens = sum(score.tokens for score in texts)
     share, excess = _top1(texts, reference)
-    return Effect(ours - theirs, se, tokens, len(texts), share, excess)
+    return Effect(ours - theirs, se, tokens, len(texts), share, excess, honest_se)
 
 
 def _top1(texts: Sequence[Score], reference: Sequence[Score]) -> tuple[float, float]:

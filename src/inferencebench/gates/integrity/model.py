@@ -1,10 +1,11 @@
 """What an integrity check takes and gives."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 from pydantic import Field
 
@@ -71,6 +72,35 @@ UNCALIBRATED = AuditBand()
 
 
 @dataclass(frozen=True)
+class ServerEnd:
+    """What was seen of one measured server by its end; None where nobody could look."""
+
+    unrouted: int | None = None
+    """How often it wanted to send to an address that no route leads to, since it was ready."""
+    opened: tuple[tuple[str, int], ...] | None = None
+    """Large files that were opened meanwhile, by their path inside, with their bytes."""
+    weights_bytes: int = 0
+    """Of the pinned weights."""
+
+    @classmethod
+    def of(cls, event: Mapping[str, Any]) -> Self:
+        """From its line in the log of events."""
+        opened = event.get("opened")
+        files = None if opened is None else tuple((str(path), int(size)) for path, size in opened)
+        return cls(event.get("unrouted"), files, event.get("weights_bytes", 0))
+
+
+class Recalled(NamedTuple):
+    """What an answer made of the code in its prompt."""
+
+    id: str
+    code: bool
+    """It has the code."""
+    stale: bool
+    """It has the code that the same document had in another prompt, and never in this one."""
+
+
+@dataclass(frozen=True)
 class Evidence:
     """Everything the checks may look at, from one relaunched and measured submission."""
 
@@ -102,6 +132,12 @@ class Evidence:
     """The baseline's answers to the same questions."""
     names: tuple[str, ...] | None = None
     """Host names that the server asked for; None: nobody listened."""
+    canaries: tuple[Recalled, ...] = ()
+    """The canaries of all launches."""
+    reference_canaries: tuple[Recalled, ...] = ()
+    """The baseline's."""
+    ends: tuple[ServerEnd, ...] = ()
+    """One per measured server."""
     panel: Panel | None = None
     """What the judges said of this evidence; None: they were not asked."""
     findings: tuple[Finding, ...] | None = None

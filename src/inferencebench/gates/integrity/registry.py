@@ -3,11 +3,13 @@
 from importlib.metadata import entry_points
 
 from inferencebench.errors import UserError
-from inferencebench.gates.integrity.content import Margins, OpeningMargins, RepeatUnique, WrongAnswers
+from inferencebench.gates.integrity.content import Margins, OpeningMargins, ProbeShift, RepeatUnique, WrongAnswers
 from inferencebench.gates.integrity.egress import Egress
+from inferencebench.gates.integrity.files import OpenedFiles
 from inferencebench.gates.integrity.model import Check, CheckResult, Evidence, IntegrityResult, Verdict
 from inferencebench.gates.integrity.physical import LatencyFloor, RequestRateCeiling, TpotFloor, TtftFloor
 from inferencebench.gates.integrity.processes import Survivors
+from inferencebench.gates.integrity.recall import Canary, FactEdit
 from inferencebench.gates.integrity.static.check import StaticRules
 from inferencebench.gates.integrity.streams import FirstGap, FirstToken, HoldThenFlush, TtftSlope
 from inferencebench.gates.integrity.texts import CannedText, SamplesComplete
@@ -34,9 +36,13 @@ BUILTIN: tuple[Check, ...] = (
     Margins(),
     OpeningMargins(),
     WrongAnswers(),
+    ProbeShift(),
     RepeatUnique(),
+    Canary(),
+    FactEdit(),
     StaticRules(),
     Egress(),
+    OpenedFiles(),
     Judges(),
 )
 

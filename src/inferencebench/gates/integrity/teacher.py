@@ -62,10 +62,21 @@ def score(reference: Reference, text: Text) -> Likelihood:
             logits[:, sorted(reference.end_tokens)] = -torch.inf
         chosen = torch.tensor(written, device=reference.device)
         deficits, variances, top1 = _deficits(logits, chosen, text.temperature)
+        logp = _logp(logits, chosen, text.temperature)
     fresh = _fresh(written)
     kept = [row for row, keep in zip(zip(deficits, variances, top1, strict=True), fresh, strict=True) if keep]
     opening = kept[:OPENING_TOKENS]
-    return Likelihood(id=text.id, whole=_sum(*_columns(kept)), opening=_sum(*_columns(opening)))
+    return Likelihood(id=text.id, whole=_sum(*_columns(kept)), opening=_sum(*_columns(opening)), logp_nats=logp)
+
+
+def _logp(logits: "torch.Tensor", chosen: "torch.Tensor", temperature: float) -> float | None:
+    """Log-probability of drawing exactly these tokens; no token counts for more than the clip."""
+    import torch
+
+    if not temperature:
+        return None
+    said = torch.log_softmax(logits / temperature, dim=-1).gather(1, chosen[:, None])
+    return float(said.clamp(min=-CLIP_NATS).sum())
 
 
 def _deficits(

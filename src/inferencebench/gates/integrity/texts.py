@@ -27,8 +27,11 @@ class CannedText:
     )
 
     def run(self, evidence: Evidence) -> CheckResult:
-        """Grade answers that equal another one's of the same launch, white space and case aside."""
-        found = [_repeats(launch) for launch in evidence.launches]
+        """Grade answers that equal another one's of the same launch, white space and case aside.
+
+        Repeats of a document are left out: what their text is worth is for `repeat-unique` to say."""
+        repeats = {r.id for r in evidence.planned if r.probe == "repeat"}
+        found = [_repeats([s for s in launch if s.id not in repeats]) for launch in evidence.launches]
         texts, canned, loops = (
             (sum(column) for column in zip(*(f[:3] for f in found), strict=True)) if found else (0, 0, 0)
         )
