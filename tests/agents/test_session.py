@@ -131,6 +131,15 @@ def test_an_early_exit_is_continued_with_its_home(desk: Desk, model: Any) -> Non
     assert row["usage"]["output_tokens"] == 10 * requests
 
 
+@script(Say("x"))
+def test_a_subscription_is_used_in_the_same_way(desk: Desk, model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ANTHROPIC_API_KEY")
+    monkeypatch.setenv("CLAUDE_CODE_OAUTH_TOKEN", "token-4711")
+    assert desk.solve(5).how == "finished"
+    assert model.keys == {"token-4711"}
+    assert json.loads((desk.folder / "logs/session/usage.json").read_text())["credential"] == "oauth_token"
+
+
 @script(Fail(401))
 def test_a_refused_key_ends_at_once_and_is_not_scored(desk: Desk, model: Any) -> None:
     began = time.monotonic()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from inferencebench.agents import install
-from inferencebench.agents.adapters.registry import adapters
+from inferencebench.agents.adapters import registry as adapters
 from inferencebench.agents.contract import SolveSession
 from inferencebench.agents.session import CliAgent, Policy
 from inferencebench.errors import MissingError
@@ -47,7 +47,7 @@ def point(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
     """Gives a CLI its key, and the address of the scripted model as its provider's."""
 
     def set_up(name: str, url: str) -> None:
-        provider, _ = adapters()[name].provider("m")
+        provider, _ = adapters.get(name).provider("m")
         monkeypatch.setenv(provider.key_env, KEY)
         monkeypatch.setenv(provider.base_env, url + ROOT.get(provider.name, ""))
 
@@ -69,7 +69,7 @@ def session(folder: Path, budget_s: float, net: Net = "none") -> SolveSession:
 
 def agent(name: str, last_resume_s: float) -> CliAgent:
     """The CLI with its model, that is not continued with less than `last_resume_s` left."""
-    return CliAgent(adapters()[name], MODELS[name], Policy(last_resume_s=last_resume_s))
+    return CliAgent(adapters.get(name), MODELS[name], Policy(last_resume_s=last_resume_s))
 
 
 def holds_no_key(folder: Path) -> bool:

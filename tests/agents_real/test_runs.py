@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from inferencebench.agents.adapters.registry import adapters
+from inferencebench.agents.adapters import registry as adapters
 from inferencebench.agents.prices import listed
 from inferencebench.agents.usage import Usage
 from inferencebench.engines import registry as engines
@@ -63,7 +63,7 @@ def _check_trajectory(solve: Path, name: str) -> None:
     assert (solve / "session/stdout-000.log").stat().st_size > 0
     atif = pytest.importorskip("atif")
     document = atif.Trajectory.model_validate_json((solve / "trajectory.atif.json").read_bytes())
-    assert document.agent.version == adapters()[name].package.version
+    assert document.agent.version == adapters.get(name).package.version
     assert document.final_metrics.total_cost_usd > 0
     called = [call.arguments for step in document.steps for call in step.tool_calls or []]
     assert any("./evaluate --quick" in str(arguments) for arguments in called)
