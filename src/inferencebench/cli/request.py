@@ -43,7 +43,7 @@ def duration_s(text: str) -> float:
 CHOICES = {"prompt": get_args(PromptVariant), "net": get_args(Net)}
 
 
-def condition(budget: str | None, prompt: str, start: str, engine_only: str | None, net: str) -> Condition:
+def condition(budget: str | None, prompt: str, start: str, engine_only: str | None, net: str = "none") -> Condition:
     """The condition that the options of a command line say.
 
     Raises UserError for a value that is none."""
