@@ -20,7 +20,7 @@ def test_works_is_continued_and_metered(name: str, tmp_path: Path, point: Point)
     """With a network condition, since its proxy's variables must not lead the CLI away from its model."""
     with scripted(SCRIPT) as model:
         point(name, model.url)
-        ended = agent(name, last_resume_s=25).solve(session(tmp_path, 50, net="mirror"))
+        ended = agent(name, last_resume_s=25).solve(session(tmp_path, 60, net="mirror"))
     logs = tmp_path / "logs"
     state = json.loads((logs / "session/state.json").read_text())
     assert (ended.how, ended.survivors) == ("finished", ()), state
@@ -62,7 +62,7 @@ def test_a_subscription_works_and_stays_outside(
         for key in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY"):
             monkeypatch.delenv(key, raising=False)
         monkeypatch.setenv(variable, KEY if kind == "oauth_token" else str(login))
-        ended = agent(name, last_resume_s=25).solve(session(tmp_path / "run", 50))
+        ended = agent(name, last_resume_s=25).solve(session(tmp_path / "run", 60))
     assert ended.how == "finished"
     assert model.keys == {KEY}
     assert json.loads((tmp_path / "run/logs/session/usage.json").read_text())["credential"] == kind
