@@ -156,7 +156,7 @@ def test_an_endless_overload_ends_with_the_clock(desk: Desk, model: Any) -> None
     with pytest.raises(MissingError, match=r"the last gave (429|529)"):
         desk.solve(5)
     assert time.monotonic() - began < 8
-    assert desk.state["invocations"] > 2
+    assert desk.state["invocations"] >= 2
 
 
 @script(Shell("true"), Fail(404))
