@@ -39,7 +39,8 @@ test-redteam: install-dev ## The integrity gate against known cheats and honest 
 	@out=$$(mktemp -d) && $(BIN)/inferencebench audit --zoo laptop --reduced --out $$out; code=$$?; rm -rf $$out; exit $$code
 
 test-agents: install-dev ## The four real command-line agents against a scripted model (installs them by npm)
-	$(BIN)/python -m pytest tests/agents_real
+	$(BIN)/python -m pytest -n 6 tests/agents_real --ignore tests/agents_real/test_runs.py
+	$(BIN)/python -m pytest --durations 5 tests/agents_real/test_runs.py
 
 test-cluster: install-dev ## Campaigns on a real Slurm and a real Ray on this machine (installs them where it may)
 	@$(PYTHON) scripts/install.py --venv $(VENV) --dev --apt slurm-wlm --apt munge

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from inferencebench.errors import UserError
 from inferencebench.run.bench import Bench, Sources
 from inferencebench.run.reporter import Reporter
-from inferencebench.run.spec import Condition, PromptVariant, RunSpec
+from inferencebench.run.spec import Condition, Net, PromptVariant, RunSpec
 from inferencebench.suites.model import SeedPair, Suite
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -40,16 +40,19 @@ def duration_s(text: str) -> float:
     return seconds
 
 
-def condition(budget: str | None, prompt: str, start: str, engine_only: str | None) -> Condition:
+CHOICES = {"prompt": get_args(PromptVariant), "net": get_args(Net)}
+
+
+def condition(budget: str | None, prompt: str, start: str, engine_only: str | None, net: str = "none") -> Condition:
     """The condition that the options of a command line say.
 
     Raises UserError for a value that is none."""
-    fields = {"prompt": prompt, "start": start, "engine_only": engine_only}
+    fields = {"prompt": prompt, "start": start, "engine_only": engine_only, "net": net}
     try:
         return Condition.model_validate({"budget_s": duration_s(budget) if budget else None, **fields})
     except ValidationError as error:
         name = str(error.errors()[0]["loc"][0])
-        right = ", ".join(get_args(PromptVariant)) if name == "prompt" else "the name of an engine"
+        right = ", ".join(CHOICES.get(name, ("the name of an engine",)))
         raise UserError(f"--{name.replace('_', '-')} {fields[name]}: expected {right}") from None
 
 
