@@ -37,7 +37,8 @@
     for (const [name, c] of r.cells || []) lines.push(`${name}: ${IB.withSem(c.speedup_mean, c.speedup_sem)}, ${c.n} runs, ${IB.metric(c.metric)} ${IB.native(c.metric, c.value_mean)}`);
     return lines.join("\n");
   };
-  const cell = (c) => c === undefined ? "" : [IB.withSem(c.speedup_mean, c.speedup_sem), el("small", {}, IB.native(c.metric, c.value_mean))];
+  const beside = (c) => `raw mean ${IB.times(c.raw_speedup_mean)}, ${c.pass_rate === null ? "none scored" : `${(100 * c.pass_rate).toFixed(0)} % passed`}, mean of those ${IB.times(c.speedup_given_pass_mean)}; ${c.n} runs`;
+  const cell = (c) => c === undefined ? "" : el("span", { title: beside(c) }, IB.withSem(c.speedup_mean, c.speedup_sem), el("small", {}, IB.native(c.metric, c.value_mean)));
   const outcomes = (r) => {
     const counts = new Map();
     for (const c of r.cells.values()) for (const [name, n] of Object.entries(c.outcomes)) counts.set(name, (counts.get(name) || 0) + n);
