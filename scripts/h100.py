@@ -39,7 +39,7 @@ LANES = {
     "bf16": ("vllm_bf16", "canned_text", "hold_flush"),
     "fp8": ("vllm_fp8", "small_model", "mmlu_router"),
     "fp8kv": ("vllm_fp8_kv", "usage_inflate", "ignore_temperature"),
-    "prefix": ("vllm_prefix_cache", "space_first", "plain_front", "truncate_prompt"),
+    "prefix": ("vllm_prefix_cache", "space_first", "plain_front"),
 }
 
 
