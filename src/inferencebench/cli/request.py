@@ -25,6 +25,9 @@ class Common:
     share_device: bool = False
 
 
+CHOICES = {"prompt": get_args(PromptVariant), "net": get_args(Net)}
+
+
 def condition(budget: str | None, prompt: str, start: str, engine_only: str | None, net: str = "none") -> Condition:
     """The condition that the options of a command line say.
 
