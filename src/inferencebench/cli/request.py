@@ -6,13 +6,12 @@ from typing import get_args
 
 from pydantic import ValidationError
 
+from inferencebench.cli.common import duration_s
 from inferencebench.errors import UserError
 from inferencebench.run.bench import Bench, Sources
 from inferencebench.run.reporter import Reporter
 from inferencebench.run.spec import Condition, Net, PromptVariant, RunSpec
 from inferencebench.suites.model import SeedPair, Suite
-
-UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 @dataclass(frozen=True)
@@ -24,20 +23,6 @@ class Common:
     sources: Sources = field(default_factory=Sources)
     import_baseline: Path | None = None
     share_device: bool = False
-
-
-def duration_s(text: str) -> float:
-    """Seconds from `90s`, `30m`, `2h` or a bare number of seconds.
-
-    Raises UserError for anything else."""
-    number, unit = (text[:-1], text[-1]) if text and text[-1] in UNITS else (text, "s")
-    try:
-        seconds = float(number) * UNITS[unit]
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < 1e9:
-        raise UserError(f"{text!r} is not a duration; write it as 90s, 30m or 2h")
-    return seconds
 
 
 CHOICES = {"prompt": get_args(PromptVariant), "net": get_args(Net)}
