@@ -92,7 +92,7 @@ class Trace:
         known = [row.usd for row in rows if row.usd is not None]
         return {
             **_tokens(sum((row.usage for row in rows), Usage()), "total_"),
-            "total_cost_usd": round(sum(known), 6) if len(known) == len(rows) else None,
+            "total_cost_usd": round(sum(known), 9) if len(known) == len(rows) else None,
             "extra": {"metered": "at the harness's proxy: all calls, also those that no step tells of"},
         }
 
