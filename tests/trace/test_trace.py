@@ -72,6 +72,8 @@ def test_the_totals_are_those_of_the_proxy(run: Path) -> None:
     totals = document["final_metrics"]
     assert (totals["total_prompt_tokens"], totals["total_cached_tokens"], totals["total_cost_usd"]) == (200, 40, 0.75)
     pytest.importorskip("atif", reason="pip install atif").Trajectory.model_validate(document)
+    shown = " ".join(bench("trace", run).stdout.split())
+    assert "m: 2 calls, tokens: 70 fresh, 20 cached, 10 written, 9 out; $0.5000 at list prices" in shown
 
 
 def test_a_run_without_steps_and_a_directory_that_is_none(tmp_path: Path) -> None:

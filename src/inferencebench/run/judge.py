@@ -284,7 +284,7 @@ def _api_cost(run: RunFiles) -> dict[str, Any]:
     rows = by_model(calls, table)
     known = [row.usd for row in rows if row.usd is not None]
     return {
-        "api_usd": round(sum(known), 6) if len(known) == len(rows) else None,
+        "api_usd": round(sum(known), 9) if len(known) == len(rows) else None,
         "models": rows,
         "credential": _read(session / "usage.json", SessionUsage).credential,
         "prices": f"{table.as_of}, {table.source}",

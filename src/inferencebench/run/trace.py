@@ -10,7 +10,7 @@ from inferencebench.agents import install
 from inferencebench.agents.install import Installed
 from inferencebench.agents.meter import SessionUsage
 from inferencebench.agents.trajectory import Step, StepKind
-from inferencebench.agents.usage import Usage
+from inferencebench.agents.usage import ModelUsage, Usage
 from inferencebench.errors import UserError
 from inferencebench.files import read_jsonl, sha256_json
 from inferencebench.run.record import Evaluation, Session
@@ -49,6 +49,8 @@ class Trace:
                 found.append(_evaluation(pending.pop(0)))
             found.append((step.at_s, step.tool or step.kind.value, printable(_said(step), 400)))
         found += [_evaluation(evaluation) for evaluation in pending]
+        if self._metered is not None:
+            found += [(None, "used", _used(row)) for row in self._metered.models]
         return [*found, (self.session.seconds, "end", self.session.ended)]
 
     def atif(self) -> dict[str, Any]:
@@ -92,7 +94,7 @@ class Trace:
         known = [row.usd for row in rows if row.usd is not None]
         return {
             **_tokens(sum((row.usage for row in rows), Usage()), "total_"),
-            "total_cost_usd": round(sum(known), 6) if len(known) == len(rows) else None,
+            "total_cost_usd": round(sum(known), 9) if len(known) == len(rows) else None,
             "extra": {"metered": "at the harness's proxy: all calls, also those that no step tells of"},
         }
 
@@ -139,6 +141,13 @@ def _tokens(usage: Usage, prefix: str) -> dict[str, int]:
         f"{prefix}completion_tokens": usage.output_tokens,
         f"{prefix}cached_tokens": usage.cached_input_tokens,
     }
+
+
+def _used(row: ModelUsage) -> str:
+    u = row.usage
+    read = f"{u.input_tokens} fresh, {u.cached_input_tokens} cached, {u.cache_write_tokens} written"
+    usd = "price not known" if row.usd is None else f"${row.usd:.4f} at list prices"
+    return printable(f"{row.model}: {u.requests} calls, tokens: {read}, {u.output_tokens} out; {usd}")
 
 
 def _said(step: Step) -> str:
