@@ -5,7 +5,7 @@ OUT ?= demo
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: bench-load bench-search bench-site demo doctor help install install-dev lint schema test test-agents test-cluster test-export test-redteam test-search test-site test-vllm
+.PHONY: bench-load bench-search bench-site demo docs-h100 doctor help install install-dev lint schema test test-agents test-cluster test-export test-redteam test-search test-site test-vllm
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -39,7 +39,8 @@ test-redteam: install-dev ## The integrity gate against known cheats and honest 
 	@out=$$(mktemp -d) && $(BIN)/inferencebench audit --zoo laptop --reduced --out $$out; code=$$?; rm -rf $$out; exit $$code
 
 test-agents: install-dev ## The four real command-line agents against a scripted model (installs them by npm)
-	$(BIN)/python -m pytest tests/agents_real
+	$(BIN)/python -m pytest -n 6 tests/agents_real --ignore tests/agents_real/test_runs.py
+	$(BIN)/python -m pytest --durations 5 tests/agents_real/test_runs.py
 
 test-cluster: install-dev ## Campaigns on a real Slurm and a real Ray on this machine (installs them where it may)
 	@$(PYTHON) scripts/install.py --venv $(VENV) --dev --apt slurm-wlm --apt munge
@@ -73,6 +74,9 @@ test-export: install-dev ## Harbor tasks, Inspect logs and ATIF with the real pa
 
 bench-site: install-dev ## The site of 180 runs with transcripts of 10 to 50 MB: under 15 s and 1 GB
 	@$(BIN)/python benchmarks/bench_site.py
+
+docs-h100: install ## docs/h100.md from the records in results
+	@$(BIN)/python scripts/h100_report.py page results > docs/h100.md
 
 VLLM_VENV ?= .venv-vllm
 test-vllm: install-dev ## The vLLM adapter and space against a real vLLM, the CPU build; 3.5 GB, minutes

@@ -4,7 +4,8 @@
 
 64 streams of 100 chunks/s. The server is pinned to core 0, each client to core 1 in a process of its own. CPU is user
 and system time of the client's process, parsing included, imports not. Medians over the repeats; last line: JSON.
-AIPerf is a row where its program is on the PATH (or named by $AIPERF).
+AIPerf and GuideLLM are rows where their programs are on the PATH (or named by $AIPERF, $GUIDELLM). At the end the whole
+command `inferencebench measure`: its start-up, and its CPU per chunk with every metric and the report.
 """
 
 import argparse
@@ -19,12 +20,12 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import aiperf_peer
-import protocol_peer
+import cli_peers
+import whole_command
 
 from inferencebench.load.calibrate import CHUNKS_PER_S, STREAMS, TTFT_S, Observed, burst_plan, compare, trial
 from inferencebench.load.mock import MockConfig, MockServer, request_number
-from inferencebench.load.model import LoadPlan, Recorder
+from inferencebench.load.model import LoadPlan, Recorder, Target
 from inferencebench.load.wire import tcp_target
 
 SERVER_CPU, CLIENT_CPU = 0, 1
@@ -121,13 +122,18 @@ PEERS: dict[str, Callable[[str, bytes], Awaitable[list[Stream]]]] = {
 }
 
 
+def _own(target: Target, plan: LoadPlan) -> Seen:
+    return trial(target, plan).observed
+
+
 def child(name: str, port: int, plan: LoadPlan) -> None:
     """Run one client in this process and print what it saw as JSON."""
     os.sched_setaffinity(0, {CLIENT_CPU})
     if name in OWN:
         target = tcp_target("127.0.0.1", port)
+        run = importlib.import_module("protocol_peer").run if name == "protocol" else _own
         before = time.process_time()
-        seen = protocol_peer.run(target, plan) if name == "protocol" else trial(target, plan).observed
+        seen = run(target, plan)
         cpu_s = time.process_time() - before
     else:
         importlib.import_module(MODULES[name])
@@ -205,11 +211,21 @@ def main() -> None:
         runs = [measure(name, options.seconds) for _ in range(options.repeats)]
         rows[name] = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
         show(name, rows[name], head=len(rows) == 1)
-    if program := aiperf_peer.find():
-        tokens = round(options.seconds * CHUNKS_PER_S)
-        rows["aiperf"] = aiperf_peer.measure(program, tokens, SERVER_CPU, CLIENT_CPU)
-        show("aiperf", rows["aiperf"], head=not rows)
-    print(json.dumps({"streams": STREAMS, "chunks_per_s": CHUNKS_PER_S, "load_1min": os.getloadavg()[0], "rows": rows}))
+    tokens = round(options.seconds * CHUNKS_PER_S)
+    for name in cli_peers.PEERS:
+        if (program := cli_peers.find(name)) is None:
+            print(f"{name:16} not installed")
+            continue
+        rows[name] = cli_peers.measure(name, program, max(tokens, cli_peers.LEAST_TOKENS), SERVER_CPU, CLIENT_CPU)
+        show(name, rows[name], head=len(rows) == 1)
+    commands = [whole_command.figures(tokens, SERVER_CPU, CLIENT_CPU) for _ in range(options.repeats)]
+    command = {key: statistics.median(one[key] for one in commands) for key in commands[0]}
+    print(
+        f"inferencebench measure, the whole command: {command['start_up_cpu_s']:.3f} s of CPU to start, "
+        f"{command['cpu_us_per_chunk']:.3f} us per chunk with all metrics"
+    )
+    setting = {"streams": STREAMS, "chunks_per_s": CHUNKS_PER_S, "load_1min": os.getloadavg()[0]}
+    print(json.dumps({**setting, "rows": rows, "command": command}))
 
 
 if __name__ == "__main__":

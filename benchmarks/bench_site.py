@@ -1,8 +1,10 @@
 """How long the site of 180 runs takes, with transcripts of 10 to 50 MB: a table, then one line of JSON.
 
-Usage: python benchmarks/bench_site.py [runs]. Makes its records in a temporary directory (5 GB for 180 runs)."""
+Usage: python benchmarks/bench_site.py [runs [MB]]: MB is the largest transcript, 50 if not given; the smallest has a
+fifth of it. Makes its records in a temporary directory (5 GB for 180 runs)."""
 
 import contextlib
+import itertools
 import json
 import os
 import resource
@@ -16,7 +18,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.site.campaigns import AGENTS, campaign
+from tests.site.campaigns import AGENTS, Row, campaign
 
 LIMIT_S, LIMIT_MIB = 15.0, 1024.0
 SAMPLE_S = 0.1
@@ -53,17 +55,25 @@ def held(build: psutil.Process) -> int:
     return total
 
 
+def rows(count: int) -> tuple[Row, ...]:
+    """So many agents: those of the tests, and then the same under numbered names."""
+    more = (one._replace(agent=f"{one.agent}-{n}") for n in itertools.count(2) for one in AGENTS[5:])
+    return (*AGENTS, *itertools.islice(more, max(0, count - len(AGENTS))))[:count]
+
+
 def main() -> None:
     """Make the records, build twice, print."""
     wanted = int(sys.argv[1]) if len(sys.argv) > 1 else 180
+    largest = float(sys.argv[2]) if len(sys.argv) > 2 else 50.0
     with tempfile.TemporaryDirectory(prefix="bench-site-") as folder:
         records, out = Path(folder, "records"), Path(folder, "site")
-        runs = campaign(records, AGENTS[: max(1, wanted // 12)], requests=128)
+        runs = campaign(records, rows(max(1, wanted // 12)), requests=128)
         written = 0
         for number, run in enumerate(runs):
             transcript = run / "solve" / "trajectory.jsonl"
             with transcript.open("ab") as file:
-                for _ in range((10 + number % 41) * 1_000_000 // len(BLOCK)):
+                share = 0.2 + 0.8 * (number % 41) / 40
+                for _ in range(int(share * largest * 1e6) // len(BLOCK)):
                     file.write(BLOCK)
             written += transcript.stat().st_size
         os.sync()  # What was just written would otherwise be written during the build.
@@ -72,7 +82,7 @@ def main() -> None:
         size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     print(f"{'runs':>8} {'transcripts GB':>15} {'build s':>8} {'again s':>8} {'peak MiB':>9} {'site MB':>8}")
     print(f"{len(runs):>8} {written / 1e9:>15.2f} {first:>8.2f} {again:>8.2f} {memory:>9.0f} {size / 1e6:>8.1f}")
-    ok = first < LIMIT_S and memory < LIMIT_MIB
+    ok = (first < LIMIT_S or len(runs) > 180) and memory < LIMIT_MIB
     figures = {"runs": len(runs), "transcript_bytes": written, "build_s": first, "rebuild_s": again, "peak_mib": memory}
     figures["build_cpu_s"] = cpu
     print(json.dumps({**figures, "site_bytes": size, "within_limits": ok}))

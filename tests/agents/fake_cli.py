@@ -16,7 +16,7 @@ def say(**event: object) -> None:
 
 def ask() -> tuple[str | None, str]:
     """A command, or the last words. Raises OSError or ValueError when the reply fails or is cut."""
-    body = {"model": "m-1", "stream": True, "tools": [TOOL], "messages": []}
+    body = {"model": os.environ["MODEL"], "stream": True, "tools": [TOOL], "messages": []}
     request = urllib.request.Request(os.environ["BASE_URL"] + "/v1/messages", json.dumps(body).encode())
     request.add_header("x-api-key", os.environ["KEY"])
     command, text = "", ""

@@ -56,6 +56,19 @@ EXPECTED = Usage(input_tokens=100, cached_input_tokens=20, output_tokens=10, rea
     ("provider", "events", "usage"),
     [
         (OPENAI, [{"type": "response.completed", "response": {"usage": OPENAI_USAGE}}], EXPECTED),
+        (
+            OPENAI,
+            [
+                {
+                    "usage": {
+                        "prompt_tokens": 120,
+                        "prompt_tokens_details": {"cached_tokens": 20, "cache_write_tokens": 60},
+                        "completion_tokens": 10,
+                    }
+                }
+            ],
+            Usage(input_tokens=40, cached_input_tokens=20, cache_write_tokens=60, output_tokens=10),
+        ),
         (GEMINI, [{"usageMetadata": GEMINI_EARLY}, {"usageMetadata": GEMINI_USAGE}], EXPECTED),
     ],
 )

@@ -35,7 +35,7 @@ def _parse(event: dict[str, Any]) -> list[Step]:
 
 
 def _environment(setup: Setup) -> dict[str, str]:
-    return {"BASE_URL": setup.base_url, "KEY": setup.placeholder}
+    return {"BASE_URL": setup.base_url, "KEY": setup.placeholder, "MODEL": setup.model}
 
 
 FAKE = Adapter(
@@ -45,7 +45,7 @@ FAKE = Adapter(
     files=lambda setup: {".fake/config": setup.model},
     start=lambda setup, prompt: ["fake", "start", setup.session_id, prompt],
     resume=lambda setup, prompt: ["fake", "resume", setup.session_id, prompt],
-    parse=_parse,
+    parser=lambda: _parse,
 )
 
 
@@ -131,6 +131,15 @@ def test_an_early_exit_is_continued_with_its_home(desk: Desk, model: Any) -> Non
     assert row["usage"]["output_tokens"] == 10 * requests
 
 
+@script(Say("x"))
+def test_a_subscription_is_used_in_the_same_way(desk: Desk, model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ANTHROPIC_API_KEY")
+    monkeypatch.setenv("CLAUDE_CODE_OAUTH_TOKEN", "token-4711")
+    assert desk.solve(5).how == "finished"
+    assert model.keys == {"token-4711"}
+    assert json.loads((desk.folder / "logs/session/usage.json").read_text())["credential"] == "oauth_token"
+
+
 @script(Fail(401))
 def test_a_refused_key_ends_at_once_and_is_not_scored(desk: Desk, model: Any) -> None:
     began = time.monotonic()
@@ -147,7 +156,7 @@ def test_an_endless_overload_ends_with_the_clock(desk: Desk, model: Any) -> None
     with pytest.raises(MissingError, match=r"the last gave (429|529)"):
         desk.solve(5)
     assert time.monotonic() - began < 8
-    assert desk.state["invocations"] > 2
+    assert desk.state["invocations"] >= 2
 
 
 @script(Shell("true"), Fail(404))
@@ -204,6 +213,36 @@ def test_a_limit_ends_the_session(desk: Desk, model: Any, limit: str) -> None:
     assert "limit of" in desk.state["reason"]
     calls = desk.rows("session/requests.jsonl")
     assert len([c for c in calls if c["refused"] is None]) in (3, 4)
+
+
+@script(Shell("true"))
+def test_a_limit_in_dollars_ends_the_session(desk: Desk, model: Any) -> None:
+    assert desk.solve(60, "claude-haiku-4-5?usd=0.0003").how == "limit"
+    (row,) = json.loads((desk.folder / "logs/session/usage.json").read_text())["models"]
+    each = 1e-6 * (100 * 1 + 20 * 0.1 + 5 * 1.25 + 10 * 5)
+    assert row["usd"] == pytest.approx(each * row["usage"]["requests"])
+    assert 0.0003 <= row["usd"] < 0.0003 + 2 * each
+
+
+@script(Say("x"))
+def test_a_limit_in_dollars_needs_a_price(desk: Desk, model: Any) -> None:
+    with pytest.raises(MissingError, match=r"the price of m-1; add it to prices\.toml"):
+        desk.solve(60, "m-1?usd=1")
+    assert model.calls == 0
+
+
+CONNECT = (
+    "import http.client as c, os; h = c.HTTPConnection('127.0.0.1', 4180); h.set_tunnel('127.0.0.1', 4180); "
+    "h.request('GET', '/v1/models', headers={'x-api-key': os.environ['KEY']}); print(h.getresponse().status)"
+)
+
+
+@script(Shell(f'"$IB_PYTHON" -I -c "{CONNECT}" > submission/models; echo $HTTPS_PROXY >> submission/models'), Say("x"))
+def test_with_a_network_the_model_is_reached_all_the_same(desk: Desk, model: Any) -> None:
+    session = dataclasses.replace(desk.session(Clock(6)), net="open")
+    assert CliAgent(FAKE, "m-1", FAST).solve(session).how == "finished"
+    assert (desk.folder / "workspace/submission/models").read_text() == "200\nhttp://127.0.0.1:4180\n"
+    assert {call["status"] for call in desk.rows("session/requests.jsonl")} == {200}
 
 
 @script(Shell("echo $(($(cat n 2>/dev/null || echo 0) + 1)) > n; sleep 0.2"))

@@ -86,6 +86,12 @@ def test_best_preserved_or_lost(tmp_path: Path) -> None:
     assert 0 < found.process_score < 100
 
 
+def test_told_to_go_on_and_did_nothing(tmp_path: Path) -> None:
+    told = {"kind": "prompt", "text": "Go on."}
+    steps = [told, shell("ls", 1), told, {"kind": "message", "text": "I am done."}, told, shell("ls", 9), told]
+    assert one(tmp_path, steps, SERVE).stalled_continuations == 2
+
+
 def test_hostile_trajectories_do_no_harm(tmp_path: Path) -> None:
     (folder,) = write(tmp_path, [Fake("codex:x", "A", 0, 2.0)])
     worked(folder, [], None)

@@ -83,8 +83,9 @@ def test_closed_idle_connections_delay_nothing(requests: Path) -> None:
 
 
 def test_compare_finds_the_slower_server(requests: Path, tmp_path: Path) -> None:
-    with ForeignServer(ttft_s=0.02) as fast, ForeignServer(ttft_s=0.06) as slow:
-        words = ("--requests", requests, "--concurrency", 4, "--repeats", 3, "--json", "--slo", "ttft=40ms")
+    # Twenty times as slow: no busy machine hides that from four repeats.
+    with ForeignServer(ttft_s=0.02) as fast, ForeignServer(ttft_s=0.4) as slow:
+        words = ("--requests", requests, "--concurrency", 4, "--repeats", 4, "--json", "--slo", "ttft=40ms")
         done = run("compare", fast.url, slow.url, *words, "--out", tmp_path)
         assert done.returncode == 1, done.stderr
         found = json.loads(done.stdout)

@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Callable
 from itertools import pairwise
+from statistics import fmean
 
 import pytest
 from load_helpers import NS, measure, plan
@@ -45,18 +46,23 @@ def test_burst_starts_together_and_keeps_the_cap() -> None:
 
 
 def test_latency_from_schedule_exceeds_latency_from_send_by_the_queueing_time() -> None:
-    # Cap 1, a service of 0.05 + 9 * 0.01 = 0.14 s, arrivals 0.04 s apart: request i waits i * (0.14 - 0.04) s.
+    # Cap 1, a service of 0.05 + 9 * 0.01 = 0.14 s, arrivals 0.04 s apart: request i waits i * (0.14 - 0.04) s, and as
+    # much longer as a busy machine served those before it late, which the server's own record says.
     arrivals = [0.04 * i for i in range(5)]
-    samples, _ = measure(MockConfig(ttft_s=0.05, gap_s=0.01), plan(5, 1, tokens=10, offsets=arrivals))
-    for i, request in enumerate(samples.requests):
+    samples, log = measure(MockConfig(ttft_s=0.05, gap_s=0.01), plan(5, 1, tokens=10, offsets=arrivals))
+    late = 0.0
+    for i, (request, row) in enumerate(zip(samples.requests, log, strict=True)):
         assert request.sent_s is not None
         assert request.end_s is not None
         from_schedule, from_send = request.end_s - request.scheduled_s, request.end_s - request.sent_s
-        assert from_schedule - from_send == pytest.approx(0.1 * i, abs=0.03)
+        assert from_schedule - from_send == pytest.approx(0.1 * i + late, abs=0.03)
+        late += (row.sent_ns[-1] - row.received_ns) / NS - 0.14
     metrics = profile_metrics("p", samples)
     assert metrics.latency_s is not None
     assert metrics.latency_scheduled_s is not None
-    assert metrics.latency_scheduled_s.mean - metrics.latency_s.mean == pytest.approx(0.2, abs=0.03)
+    queued = fmean((r.sent_s or 0.0) - r.scheduled_s for r in samples.requests)
+    assert metrics.latency_scheduled_s.mean - metrics.latency_s.mean == pytest.approx(queued)
+    assert queued >= 0.2 - 0.01
     assert metrics.send_lag_s is not None
     assert metrics.send_lag_s.p99 < 0.03
 
@@ -154,10 +160,12 @@ def test_a_server_that_dies_fails_what_is_left_and_keeps_what_was() -> None:
 def test_profile_out_of_time_records_what_was_not_sent() -> None:
     samples, log = measure(MockConfig(ttft_s=0.15, gap_s=0.0), plan(20, 1, tokens=2, total_timeout_s=0.5))
     errors = [request.error for request in samples.requests]
-    assert errors.count(None) == 3
-    assert errors.count("timeout") == 1
-    assert errors[4:] == ["not sent: the profile ran out of time"] * 16
-    assert len(log) == 4
+    # Three fit into the half second, fewer on a busy machine.
+    whole = errors.count(None)
+    assert 0 < whole <= 3
+    assert errors[whole] == "timeout"
+    assert errors[whole + 1 :] == ["not sent: the profile ran out of time"] * (19 - whole)
+    assert len(log) == whole + 1
 
 
 def test_a_large_prompt_is_sent_in_parts() -> None:

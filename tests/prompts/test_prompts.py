@@ -98,3 +98,10 @@ def test_the_verb_prints_text_or_json_and_one_line_for_bad_input() -> None:
     refused = bench("prompt", "laptop", "decode", "--prompt", "poem", code=2).stderr
     assert refused.strip().count("\n") == 0
     assert "structured" in refused
+
+
+@pytest.mark.parametrize(
+    ("net", "says"), [("none", "No network"), ("mirror", "Package registries"), ("open", "The public web")]
+)
+def test_the_network_is_said(net: str, says: str) -> None:
+    assert says in render(spec(net=net), MACHINE)

@@ -8,7 +8,7 @@ import pytest
 
 from inferencebench.doctor.model import Status
 from inferencebench.errors import InfrastructureError
-from inferencebench.run import preflight
+from inferencebench.run import neighbours, preflight
 
 
 def test_findings_are_recorded_and_read_back(tmp_path: Path) -> None:
@@ -38,3 +38,12 @@ def test_a_busy_neighbour_is_named(tmp_path: Path) -> None:
     finally:
         busy.kill()
         busy.wait()
+
+
+def test_memory_of_ended_processes_is_waited_for_and_then_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = iter([(7, 8), (8,), (8,), ()])
+    monkeypatch.setattr(neighbours, "foreign_users", lambda gpu: next(looks))
+    assert neighbours.still_holding((0,), {7}) == ()
+    assert neighbours.still_holding((0,), {8}, timeout_s=0.0) == (8,)
+    assert neighbours.still_holding((0,), {8}) == ()
+    assert neighbours.still_holding((), {8}) == ()

@@ -4,7 +4,7 @@ import pytest
 
 from inferencebench.errors import UserError
 from inferencebench.suites.load import load, names
-from inferencebench.suites.scale import MIN_OUTPUT_TOKENS, MIN_QUESTIONS, MIN_REQUESTS, scaled
+from inferencebench.suites.scale import MIN_BUDGET_S, MIN_OUTPUT_TOKENS, MIN_QUESTIONS, MIN_REQUESTS, scaled
 
 
 @pytest.mark.parametrize("name", names())
@@ -14,12 +14,9 @@ def test_shrinks_outputs_and_counts_and_nothing_else(name: str, factor: float) -
     short = scaled(whole, factor)
     assert short.name != whole.name
     assert short.sha256 != whole.sha256
-    assert (short.model, short.hardware, short.limits, short.seed_pairs) == (
-        whole.model,
-        whole.hardware,
-        whole.limits,
-        whole.seed_pairs,
-    )
+    assert (short.model, short.hardware, short.seed_pairs) == (whole.model, whole.hardware, whole.seed_pairs)
+    assert short.limits.model_copy(update={"budget_s": whole.limits.budget_s}) == whole.limits
+    assert min(MIN_BUDGET_S, whole.limits.budget_s) <= short.limits.budget_s <= whole.limits.budget_s
     assert min(whole.quality.questions, MIN_QUESTIONS) <= short.quality.questions <= whole.quality.questions
     for before, after in zip(whole.scenarios, short.scenarios, strict=True):
         assert after.input_tokens == before.input_tokens

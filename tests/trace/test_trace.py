@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from inferencebench.agents.install import Installed, Package
+from inferencebench.agents.meter import SessionUsage
+from inferencebench.agents.providers import CredentialKind
 from inferencebench.agents.trajectory import Step, StepKind
-from inferencebench.agents.usage import Usage
-from inferencebench.files import canonical_json
+from inferencebench.agents.usage import ModelUsage, Usage
+from inferencebench.files import canonical_json, write_json
 from inferencebench.run.record import Evaluation
 from inferencebench.suites.model import Metric
 from tests.e2e.conftest import bench
@@ -53,6 +56,24 @@ def test_the_document_is_atif(run: Path) -> None:
     assert document["extra"]["evaluations"][0]["value"] == 3.5
     atif = pytest.importorskip("atif", reason="pip install atif")
     assert len(atif.Trajectory.model_validate(document).steps) == len(STEPS) - 1
+
+
+def test_the_totals_are_those_of_the_proxy(run: Path) -> None:
+    usage = Usage(input_tokens=70, cached_input_tokens=20, cache_write_tokens=10, output_tokens=9, requests=2)
+    rows = (ModelUsage(model="m", usage=usage, usd=0.5), ModelUsage(model="n", usage=usage, usd=0.25))
+    folder = run / "solve" / "session"
+    write_json(folder / "usage.json", SessionUsage(credential=CredentialKind.API_KEY, models=rows))
+    package = Package(name="x", npm="x", version="1.2.3", program="x")
+    write_json(
+        folder / "installed.json", Installed(package=package, reported_version="1.2.3", lock_sha256="", integrity={})
+    )
+    document = json.loads(bench("trace", run, "--json").stdout)
+    assert document["agent"] == {"name": "script", "version": "1.2.3", "model_name": "x"}
+    totals = document["final_metrics"]
+    assert (totals["total_prompt_tokens"], totals["total_cached_tokens"], totals["total_cost_usd"]) == (200, 40, 0.75)
+    pytest.importorskip("atif", reason="pip install atif").Trajectory.model_validate(document)
+    shown = " ".join(bench("trace", run).stdout.split())
+    assert "m: 2 calls, tokens: 70 fresh, 20 cached, 10 written, 9 out; $0.5000 at list prices" in shown
 
 
 def test_a_run_without_steps_and_a_directory_that_is_none(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from inferencebench.agents.prices import PriceTable, listed
 from inferencebench.run.clock import Clock
+from inferencebench.run.spec import Net
 from inferencebench.sandbox.contract import KillReport, Sandbox, SandboxProcess, SandboxSpec
 from inferencebench.serve.logs import CAP_BYTES, LogPump
 from inferencebench.suites.model import Scenario, Suite
@@ -64,6 +66,10 @@ class SolveSession:
     """Private host directory that is kept while the session lasts, also over a crash of the harness."""
     prompt: str = ""
     """The task in words, as in the workspace's PROMPT.md."""
+    net: Net = "none"
+    """What may be reached from inside, beside a model's API."""
+    prices: PriceTable = field(default_factory=listed)
+    """Of model calls."""
 
     def start(self, argv: list[str], out: str = "stdout.log", err: str = "stderr.log") -> Command:
         """Start a command behind the wall; ending it is the agent's task.

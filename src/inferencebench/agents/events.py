@@ -1,12 +1,11 @@
 """Following the log of a CLI while it is written, and turning its events into a trajectory with times."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
+from inferencebench.agents.adapters.contract import Parse
 from inferencebench.agents.trajectory import Step, StepKind
 from inferencebench.files import canonical_json
 
@@ -14,7 +13,6 @@ MAX_LINE_BYTES = 8 << 20
 """A longer line is no event."""
 MAX_STEPS = 100_000
 BLOCK = 1 << 20
-Parse = Callable[[dict[str, Any]], list[Step]]
 
 
 class EventReader:

@@ -11,6 +11,7 @@ from typing import Any
 from inferencebench.errors import MissingError, UserError
 from inferencebench.files import write_json
 from inferencebench.paths import cache_dir
+from inferencebench.run.machine import lease
 from inferencebench.suites.model import Record
 
 INSTALL_TIMEOUT_S = 540.0
@@ -26,8 +27,8 @@ class Package(Record):
     version: str
     program: str
     """Under `node_modules/.bin`."""
-    node: str = "22"
-    """Major version of the npm package `node`."""
+    node: str = "22.23.3"
+    """Version of the npm package `node`."""
 
     @property
     def folder(self) -> Path:
@@ -77,12 +78,15 @@ def installed(which: Package) -> Installed | None:
 
 
 def install(which: Package) -> Installed:
-    """Install it unless it is there; the record is written last, so a killed installation is made again.
+    """Install it unless it is there; the record is written last, so a killed installation is made again. Runs that need
+    it at the same time wait for the first.
 
     Raises MissingError when npm is absent, cannot reach its registry, or the program does not start."""
-    found = installed(which)
-    if found is not None:
-        return found
+    with lease(which.folder.with_name(f".{which.folder.name}.lock"), wait=True):
+        return installed(which) or _install(which)
+
+
+def _install(which: Package) -> Installed:
     npm = shutil.which("npm")
     if npm is None:
         raise MissingError(f"{which.name}: npm is not installed; install Node.js with npm")

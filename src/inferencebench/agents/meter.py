@@ -2,22 +2,20 @@
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from inferencebench.agents.providers import Provider
-from inferencebench.agents.usage import Usage
+from inferencebench.agents.prices import PriceTable
+from inferencebench.agents.providers import CredentialKind, Provider
+from inferencebench.agents.usage import ModelUsage, Usage
 from inferencebench.files import canonical_json, read_jsonl
 from inferencebench.suites.model import Record
 
 MAX_EVENT_BYTES = 32 << 20
 """Of one streamed event or one whole reply that is still read for its usage."""
-
-PriceOf = Callable[[str, Usage], float | None]
-"""US dollars of a usage of a model; None where the price is not known."""
 
 
 class Call(Record):
@@ -46,14 +44,17 @@ class Call(Record):
         """Whether the model answered."""
         return self.generates and self.status == 200 and self.refused is None
 
+    @property
+    def billed(self) -> bool:
+        """Whether it went to the provider and is one that costs tokens."""
+        return self.generates and self.refused is None
 
-class ModelUsage(Record):
-    """What a session used of one model, as metered by the proxy."""
 
-    model: str
-    usage: Usage
-    unmetered: int = 0
-    """Answered calls whose reply said nothing of its tokens (a cut stream, for example)."""
+class SessionUsage(Record):
+    """`usage.json`: what a session used, as the proxy metered it, and how its calls were paid for."""
+
+    credential: CredentialKind
+    models: tuple[ModelUsage, ...]
 
 
 class Limits(Record):
@@ -108,56 +109,81 @@ class ReplyMeter:
 class Meter:
     """The session's calls: appended to a file as they end, added up, and held against the limits."""
 
-    def __init__(self, path: Path, limits: Limits, price: PriceOf) -> None:
+    def __init__(self, path: Path, limits: Limits, prices: PriceTable) -> None:
         """Goes on from the calls that `path` already holds."""
-        self._path, self._limits, self._price = path, limits, price
+        self._path, self._limits, self._prices = path, limits, prices
         self._lock = threading.Lock()
         self._calls: list[Call] = []
-        for row in read_jsonl(path) if path.exists() else []:
-            try:
-                self._calls.append(Call.model_validate(row))
-            except ValidationError:
-                continue
+        self._turns = self._tokens = 0
+        self._usd = 0.0
+        self._unpriced = ""
+        for call in stored_calls(path):
+            self._count(call)
 
     def add(self, call: Call) -> None:
         """Record a call that has ended."""
         with self._lock:
-            self._calls.append(call)
+            self._count(call)
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("ab") as file:
                 file.write(canonical_json(call) + b"\n")
+
+    def _count(self, call: Call) -> None:
+        self._calls.append(call)
+        if not call.billed:
+            return
+        self._turns += call.succeeded
+        usage = call.usage or Usage()
+        self._tokens += usage.prompt_tokens + usage.output_tokens
+        usd = self._prices.usd(call.model, usage)
+        if usd is None:
+            self._unpriced = call.model
+        self._usd += usd or 0.0
 
     def calls(self, invocation: int | None = None) -> list[Call]:
         """The calls of one start of the CLI, or all, in the order in which they ended."""
         with self._lock:
             return [call for call in self._calls if invocation is None or call.invocation == invocation]
 
-    def by_model(self) -> tuple[ModelUsage, ...]:
-        """Sums per model."""
-        found: dict[str, ModelUsage] = {}
-        for call in self.calls():
-            if call.generates and call.refused is None:
-                row = found.get(call.model) or ModelUsage(model=call.model, usage=Usage())
-                usage = row.usage + (call.usage or Usage()) + Usage(requests=1)
-                unmetered = row.unmetered + (call.succeeded and call.usage is None)
-                found[call.model] = ModelUsage(model=call.model, usage=usage, unmetered=unmetered)
-        return tuple(found[model] for model in sorted(found))
-
     def exhausted(self) -> str | None:
         """Which limit is reached, as a sentence; None while none is."""
-        limits, rows = self._limits, self.by_model()
-        if limits.turns is not None and sum(call.succeeded for call in self.calls()) >= limits.turns:
-            return f"the run's limit of {limits.turns} turns is reached"
-        tokens = sum(
-            r.usage.input_tokens + r.usage.cached_input_tokens + r.usage.cache_write_tokens + r.usage.output_tokens
-            for r in rows
-        )
-        if limits.tokens is not None and tokens >= limits.tokens:
-            return f"the run's limit of {limits.tokens} tokens is reached"
-        if limits.usd is not None:
-            prices = [self._price(row.model, row.usage) for row in rows]
-            if None in prices:
-                return "the run has a limit in dollars, and the price of its model is not known"
-            if sum(price for price in prices if price is not None) >= limits.usd:
+        limits = self._limits
+        with self._lock:
+            if limits.turns is not None and self._turns >= limits.turns:
+                return f"the run's limit of {limits.turns} turns is reached"
+            if limits.tokens is not None and self._tokens >= limits.tokens:
+                return f"the run's limit of {limits.tokens} tokens is reached"
+            if limits.usd is not None and self._unpriced:
+                return f"the run has a limit in dollars, and the price of {self._unpriced[:60]} is not known"
+            if limits.usd is not None and self._usd >= limits.usd:
                 return f"the run's limit of {limits.usd:g} US dollars is reached"
         return None
+
+
+def stored_calls(path: Path) -> list[Call]:
+    """The readable calls of a `requests.jsonl`; none where there is no such file."""
+    found = []
+    for row in read_jsonl(path) if path.exists() else []:
+        try:
+            found.append(Call.model_validate(row))
+        except ValidationError:
+            continue
+    return found
+
+
+def by_model(calls: Iterable[Call], prices: PriceTable) -> tuple[ModelUsage, ...]:
+    """Sums per model over the calls that went to the provider."""
+    found: dict[str, ModelUsage] = {}
+    for call in calls:
+        if not call.billed:
+            continue
+        row = found.get(call.model) or ModelUsage(model=call.model, usage=Usage())
+        usage = call.usage or Usage()
+        usd = prices.usd(call.model, usage)
+        found[call.model] = ModelUsage(
+            model=call.model,
+            usage=row.usage + usage + Usage(requests=1),
+            unmetered=row.unmetered + (call.succeeded and call.usage is None),
+            usd=None if usd is None or row.usd is None else row.usd + usd,
+        )
+    return tuple(found[model] for model in sorted(found))

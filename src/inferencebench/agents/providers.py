@@ -144,19 +144,24 @@ def anthropic_usage(document: Any) -> Usage | None:
 
 
 def openai_usage(document: Any) -> Usage | None:
-    """Responses (`input_tokens`) and Chat Completions (`prompt_tokens`); both count cached tokens as input."""
+    """Responses (`input_tokens`) and Chat Completions (`prompt_tokens`); both count tokens read from and written to the
+    cache as input."""
     found = _dict(_dict(document, "response") or document, "usage")
     if found is None:
         return None
     inputs, prompts, outputs, completions = _numbers(
         found, "input_tokens", "prompt_tokens", "output_tokens", "completion_tokens"
     )
-    (cached,) = _numbers(_dict(found, "input_tokens_details", "prompt_tokens_details"), "cached_tokens")
+    details = _dict(found, "input_tokens_details", "prompt_tokens_details")
+    cached, written = _numbers(details, "cached_tokens", "cache_write_tokens")
     (reasoning,) = _numbers(_dict(found, "output_tokens_details", "completion_tokens_details"), "reasoning_tokens")
     total = inputs or prompts
+    cached = min(cached, total)
+    written = min(written, total - cached)
     return Usage(
-        input_tokens=max(0, total - cached),
-        cached_input_tokens=min(cached, total),
+        input_tokens=total - cached - written,
+        cached_input_tokens=cached,
+        cache_write_tokens=written,
         output_tokens=outputs or completions,
         reasoning_tokens=reasoning,
     )

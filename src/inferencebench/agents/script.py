@@ -1,10 +1,15 @@
 """`script:PATH`: a directory with a `solve.sh` (or one script file), run in the workspace like any agent."""
 
+import contextlib
+import dataclasses
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from inferencebench.agents.contract import Ended, SolveSession
+from inferencebench.agents.contract import Command, Ended, SolveSession
+from inferencebench.agents.door import LOG, inside_port, opened
+from inferencebench.agents.network import environment
 from inferencebench.errors import UserError
 from inferencebench.files import sha256_file, sha256_json
 
@@ -42,11 +47,26 @@ class ScriptAgent:
             target = home / path.relative_to(self._script.parent)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, target)
-        argv = ["/bin/bash", f"/workspace/agent/{self._script.name}"]
-        command = session.start(argv)
-        try:
+        with running(session, ["/bin/bash", f"/workspace/agent/{self._script.name}"]) as command:
             while (code := command.poll()) is None and not session.clock.over:
                 time.sleep(min(POLL_S, session.clock.remaining_s))
-        finally:
             report = command.terminate()
         return Ended("deadline" if code is None else "finished", code, report.survivors)
+
+
+@contextlib.contextmanager
+def running(session: SolveSession, argv: list[str]) -> Iterator[Command]:
+    """A command with what its run's condition lets it reach; ended with the body."""
+    networked = session.net != "none"
+    with contextlib.ExitStack() as stack:
+        if networked:
+            port = inside_port(session.sandbox.verified)
+            env = {**session.spec.env, **environment(session.net, port)}
+            spec = dataclasses.replace(session.spec, env=env, gateway_port=port)
+            session = dataclasses.replace(session, spec=spec)
+        command = session.start(argv)
+        stack.callback(command.terminate)
+        if networked:
+            listener = command.process.take_gateway()
+            stack.enter_context(opened(listener, session.net, None, session.clock, session.log_dir / LOG, port))
+        yield command

@@ -5,7 +5,6 @@ apart here survives a crash of the harness: `session/state.json` says how far th
 """
 
 import dataclasses
-import socket
 import time
 import uuid
 from collections.abc import Callable
@@ -15,11 +14,15 @@ from urllib.parse import parse_qsl
 from inferencebench.agents import install
 from inferencebench.agents.adapters.contract import Adapter, ExitKind, Setup, step
 from inferencebench.agents.contract import Ended, SolveSession
+from inferencebench.agents.door import LOG, inside_port, opened
 from inferencebench.agents.events import EventReader
-from inferencebench.agents.meter import Limits, Meter, PriceOf
+from inferencebench.agents.meter import Limits, Meter, SessionUsage, by_model
+from inferencebench.agents.network import environment
+from inferencebench.agents.prices import CAMPAIGN_FILE
 from inferencebench.agents.providers import PLACEHOLDER
-from inferencebench.agents.proxy import Gateway, answering
+from inferencebench.agents.proxy import Gateway
 from inferencebench.agents.trajectory import StepKind
+from inferencebench.agents.usage import Usage
 from inferencebench.errors import MissingError, UserError
 from inferencebench.files import sha256_json, write_atomic, write_json
 from inferencebench.sandbox.bubblewrap import HOME
@@ -29,7 +32,6 @@ from inferencebench.suites.model import Record
 INSIDE = "/opt/agent"
 PROGRAMS = f"{INSIDE}/node_modules/.bin"
 PROMPT_FILE = ".prompt.txt"
-GATEWAY_PORT = 4180
 POLL_S = 0.2
 
 
@@ -48,7 +50,8 @@ class Policy(NamedTuple):
     limit_s: float = 10.0
     """How long a CLI may take to end by itself once a limit refuses its calls."""
     refusals: int = 3
-    """Invocations in a row without one answered call, refused by the provider, after which there is no hope."""
+    """Invocations in a row without one answered call, refused by the provider, after which there is no hope; and calls
+    in a row whose key was refused, after which a CLI is not left to try again."""
 
 
 class State(Record):
@@ -90,18 +93,13 @@ def options(kind: str, rest: str) -> Options:
     return Options(model, effort, limits)
 
 
-def unpriced(model: str, usage: object) -> float | None:
-    """No price is known."""
-    return None
-
-
 class CliAgent:
     """One command-line agent with one model."""
 
     resumable = True
 
-    def __init__(self, adapter: Adapter, rest: str, policy: Policy = Policy(), price: PriceOf = unpriced) -> None:
-        self._adapter, self._policy, self._price = adapter, policy, price
+    def __init__(self, adapter: Adapter, rest: str, policy: Policy = Policy()) -> None:
+        self._adapter, self._policy = adapter, policy
         self._options = options(adapter.package.name, rest)
         self._provider, self._model = adapter.provider(self._options.model)
         self.name = f"{adapter.package.name}:{rest}"
@@ -114,22 +112,19 @@ class CliAgent:
     def ready(self) -> None:
         """Check the key, and install the CLI where it is not. MissingError when either is not to be had."""
         self._provider.upstream(self._provider.credential())
-        if not (self._adapter.package.folder / "installed.json").exists():
-            install.install(self._adapter.package)
+        install.install(self._adapter.package)
 
     def solve(self, session: SolveSession) -> Ended:
         """Run the CLI until its time is over, a limit is reached, or there is no hope.
 
         Raises MissingError when the provider never answered one call: that says nothing of the agent."""
-        return _Run(self._adapter, self._options, self._policy, self._price, session).run()
+        return _Run(self._adapter, self._options, self._policy, session).run()
 
 
 class _Run:
     """One session under way."""
 
-    def __init__(
-        self, adapter: Adapter, chosen: Options, policy: Policy, price: PriceOf, session: SolveSession
-    ) -> None:
+    def __init__(self, adapter: Adapter, chosen: Options, policy: Policy, session: SolveSession) -> None:
         self.adapter, self.chosen, self.policy, self.session = adapter, chosen, policy, session
         self.provider, self.model = adapter.provider(chosen.model)
         self.credential = self.provider.credential()
@@ -139,9 +134,16 @@ class _Run:
         self.home, self.tmp = session.scratch / "home", session.scratch / "tmp"
         self.folder = session.log_dir / "session"
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.meter = Meter(self.folder / "requests.jsonl", chosen.limits, price)
+        if found := install.installed(adapter.package):
+            write_json(self.folder / install.RECORD, found)
+        if chosen.limits.usd is not None and session.prices.usd(self.model, Usage()) is None:
+            raise MissingError(
+                f"{adapter.package.name}:{chosen.model}: a limit in dollars needs the price of {self.model}; add it to "
+                f"{CAMPAIGN_FILE} in the campaign directory"
+            )
+        self.meter = Meter(self.folder / "requests.jsonl", chosen.limits, session.prices)
         self.state = self._load()
-        self.port = GATEWAY_PORT if session.sandbox.verified else _free_port()
+        self.port = inside_port(session.sandbox.verified)
         self.setup = Setup(
             model=self.model,
             effort=chosen.effort,
@@ -165,8 +167,8 @@ class _Run:
     def run(self) -> Ended:
         while self.state.ended is None:
             self._once()
-        rows = [row.model_dump() for row in self.meter.by_model()]
-        write_json(self.folder / "usage.json", {"credential": self.credential.kind.value, "models": rows})
+        rows = by_model(self.meter.calls(), self.session.prices)
+        write_json(self.folder / "usage.json", SessionUsage(credential=self.credential.kind, models=rows))
         if not any(call.succeeded for call in self.meter.calls()):
             calls = [call for call in self.meter.calls() if call.generates and call.refused is None]
             told = f"{len(calls)} calls, the last gave {calls[-1].status or calls[-1].error}" if calls else "no call"
@@ -231,7 +233,9 @@ class _Run:
         )
         paths = {"HOME": HOME, "TERM": "dumb", "XDG_DATA_HOME": f"{HOME}/.local/share"}
         paths |= {f"XDG_{kind}_HOME": f"{HOME}/.{kind.lower()}" for kind in ("CONFIG", "CACHE", "STATE")}
-        env = {**base.env, **paths, "PATH": f"{base.env['PATH']}:{PROGRAMS}", **self.adapter.environment(self.setup)}
+        paths |= {"PATH": f"{base.env['PATH']}:{PROGRAMS}"}
+        network = environment(self.session.net, self.port)
+        env = {**base.env, **paths, **network, **self.adapter.environment(self.setup)}
         return dataclasses.replace(base, mounts=(*base.mounts, *mounts), env=env, gateway_port=self.port)
 
     def _prepare(self, number: int, prompt: str) -> None:
@@ -254,16 +258,16 @@ class _Run:
         argv = [f"{PROGRAMS}/{arg}" if arg == self.adapter.package.program else arg for arg in argv]
         out, err = f"session/stdout-{number:03d}.log", f"session/stderr-{number:03d}.log"
         reader = EventReader(
-            self.session.log_dir / out, self.session.log_dir / "trajectory.jsonl", self.adapter.parse, number
+            self.session.log_dir / out, self.session.log_dir / "trajectory.jsonl", self.adapter.parser(), number
         )
         reader.add(step(StepKind.PROMPT, prompt), self.session.clock.elapsed_s)
         command = dataclasses.replace(self.session, spec=self._spec()).start(argv, out, err)
-        gateway = Gateway(
-            self.provider, self.credential, self.upstream, self.meter, self.session.clock, number
-        )  # fmt: skip
+        clock = self.session.clock
+        gateway = Gateway(self.provider, self.credential, self.upstream, self.meter, clock, number)
         try:
-            with answering(gateway, command.process.take_gateway()):
-                stopped = self._watch(command.poll, reader)
+            listener = command.process.take_gateway()
+            with opened(listener, self.session.net, gateway, clock, self.folder / LOG, self.port):
+                stopped = self._watch(number, command.poll, reader)
                 report = command.terminate(min(self.policy.term_s, self.session.clock.remaining_s))
         finally:
             command.terminate()
@@ -275,8 +279,13 @@ class _Run:
         """Whether the model answered before, so that there is a conversation to continue."""
         return any(call.succeeded for call in self.meter.calls())
 
-    def _watch(self, poll: Callable[[], int | None], reader: EventReader) -> ExitKind | None:
-        """Wait for the CLI's own end (None), the deadline or a limit, and read its events meanwhile."""
+    def _key_refused(self, number: int) -> bool:
+        """Whether the newest calls of an invocation all failed for the key: some CLIs would try for ever."""
+        newest = [call.status for call in self.meter.calls(number) if call.billed][-self.policy.refusals :]
+        return len(newest) == self.policy.refusals and all(STATUS_KINDS.get(s) is ExitKind.AUTH for s in newest)
+
+    def _watch(self, number: int, poll: Callable[[], int | None], reader: EventReader) -> ExitKind | None:
+        """Wait for the CLI's own end (None), the deadline, a limit or a refused key; read its events meanwhile."""
         limit_since: float | None = None
         while poll() is None:
             now = self.session.clock
@@ -287,6 +296,8 @@ class _Run:
                 limit_since = now.elapsed_s if limit_since is None else limit_since
                 if now.elapsed_s - limit_since > self.policy.limit_s:
                     return ExitKind.LIMIT
+            if self._key_refused(number):
+                return ExitKind.AUTH
             time.sleep(min(POLL_S, max(0.0, now.remaining_s - self.policy.term_s)))
         return ExitKind.LIMIT if self.meter.exhausted() else None
 
@@ -310,8 +321,3 @@ STATUS_KINDS = {
     422: ExitKind.REFUSED,
 }
 """What the provider's last status says of an invocation that failed; 5xx and no reply are an overload."""
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])

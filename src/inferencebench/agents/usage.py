@@ -21,6 +21,22 @@ class Usage(Record):
     requests: int = 0
     """Calls of the model, failed ones included."""
 
+    @property
+    def prompt_tokens(self) -> int:
+        """All tokens of the prompt, cached or not."""
+        return self.input_tokens + self.cached_input_tokens + self.cache_write_tokens
+
     def __add__(self, other: Self) -> Self:
         sums = {name: getattr(self, name) + getattr(other, name) for name in type(self).model_fields}
         return type(self)(**sums)
+
+
+class ModelUsage(Record):
+    """What a session used of one model, as metered by the proxy."""
+
+    model: str
+    usage: Usage
+    unmetered: int = 0
+    """Answered calls whose reply said nothing of its tokens (a cut stream, for example)."""
+    usd: float | None = 0.0
+    """At list prices; None where the model's price is not known."""

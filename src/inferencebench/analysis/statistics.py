@@ -7,8 +7,11 @@ import itertools
 import math
 import random
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import cache
 from statistics import fmean, stdev
 from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
 
 SEED = 20260101
 RESAMPLES = 2000
@@ -122,19 +125,32 @@ def paired(ours: Mapping[K, float], theirs: Mapping[K, float]) -> Paired | None:
     logs.sort()
     interval = None
     if len(logs) > 1:
-        means = sorted(fmean(logs[i] for i in draw) for draw in _draws(range(len(logs))))
+        means = np.sort(np.array(logs)[_draw_table(len(logs))].mean(axis=1)).tolist()
         interval = Interval(math.exp(percentile(means, 2.5)), math.exp(percentile(means, 97.5)))
     return Paired(len(logs), math.exp(fmean(logs)), interval, _sign_flip_p(logs))
 
 
 def _sign_flip_p(logs: Sequence[float]) -> float:
     seen = abs(sum(logs)) - 1e-12
+    extreme = int((np.abs(_sign_table(len(logs)) @ np.array(logs)) >= seen).sum())
     if 2 ** len(logs) <= EXACT_LIMIT:
-        patterns = list(itertools.product((1, -1), repeat=len(logs)))
-        return sum(abs(sum(s * x for s, x in zip(p, logs, strict=True))) >= seen for p in patterns) / len(patterns)
+        return float(extreme / 2 ** len(logs))
+    return float((extreme + 1) / (RESAMPLES + 1))
+
+
+@cache
+def _draw_table(n: int) -> "np.ndarray[tuple[int, int], np.dtype[np.int64]]":
+    """The draws of n places with replacement, one a row."""
+    return np.array(_draws(range(n)))
+
+
+@cache
+def _sign_table(n: int) -> "np.ndarray[tuple[int, int], np.dtype[np.float64]]":
+    """All patterns of n signs, one a row; a fixed random sample where they are many."""
+    if 2**n <= EXACT_LIMIT:
+        return np.array(list(itertools.product((1.0, -1.0), repeat=n)))
     rng = random.Random(SEED)
-    extreme = sum(abs(sum(rng.choice((1, -1)) * x for x in logs)) >= seen for _ in range(RESAMPLES))
-    return (extreme + 1) / (RESAMPLES + 1)
+    return np.array([[rng.choice((1.0, -1.0)) for _ in range(n)] for _ in range(RESAMPLES)])
 
 
 def ranks(scores: Mapping[K, float]) -> dict[K, int]:

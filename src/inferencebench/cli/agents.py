@@ -14,8 +14,10 @@ app = typer.Typer(no_args_is_help=True, help="Command-line coding agents: pinned
 def list_agents(json: JsonOption = False) -> None:
     """List the pinned agents and whether each is installed."""
     from inferencebench.agents import install
+    from inferencebench.agents.adapters import registry
 
-    rows = [(p, install.installed(p)) for p in install.PACKAGES]
+    packages = [registry.get(name).package for name in registry.names()]
+    rows = [(p, install.installed(p)) for p in packages]
     if json:
         print_json([{**p.model_dump(mode="json"), "installed": found is not None} for p, found in rows])
         return
@@ -32,8 +34,9 @@ def install_agent(
 ) -> None:
     """Install an agent and its Node.js (300 to 600 MB) and record the integrity of every package."""
     from inferencebench.agents import install
+    from inferencebench.agents.adapters import registry
 
-    record = install.install(install.package(name))
+    record = install.install(registry.get(name).package)
     if json:
         print_json(record)
         return

@@ -11,12 +11,29 @@ import typer
 from pydantic import BaseModel
 from rich.console import Console
 
+from inferencebench.errors import UserError
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines on stdout.")]
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="Campaign directory: all records go here.")]
 
 
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 PLAIN_WIDTH = 120
 """Columns of tables that go to a file or a pipe."""
+
+
+def duration_s(text: str) -> float:
+    """Seconds from `90s`, `30m`, `2h` or a bare number of seconds.
+
+    Raises UserError for anything else."""
+    number, unit = (text[:-1], text[-1]) if text and text[-1] in UNITS else (text, "s")
+    try:
+        seconds = float(number) * UNITS[unit]
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 1e9:
+        raise UserError(f"{text!r} is not a duration; write it as 90s, 30m or 2h")
+    return seconds
 
 
 def stdout() -> Console:

@@ -15,6 +15,8 @@ from inferencebench.load.model import Progress as LoadProgress
 
 PLAIN_EVERY_S = 10.0
 """Without a terminal, a line at most this often."""
+_WIDE = 120
+"""Columns of a terminal with room for a bar beside the figures."""
 _WINDOW_S = 2.0
 """Throughput is over at least this long."""
 
@@ -24,11 +26,10 @@ class LiveLoad:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        figures = (TextColumn("{task.description}"), TextColumn("{task.fields[detail]}"))
+        wide = (figures[0], BarColumn(bar_width=16), figures[1], TimeElapsedColumn())
         self._bar = Progress(
-            TextColumn("{task.description:<12}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[detail]}"),
-            TimeElapsedColumn(),
+            *(wide if console.width >= _WIDE else figures),
             console=console,
             disable=not console.is_terminal,
         )
@@ -66,14 +67,14 @@ class LiveLoad:
         self._console.print(text, style="dim", highlight=False, markup=False)
 
     def _detail(self, now: LoadProgress) -> str:
-        total = "" if now.total is None else f"/{now.total}"
-        parts = [f"{now.done}{total} done", f"{now.in_flight} in flight"]
+        total = " done" if now.total is None else f"/{now.total}"
+        parts = [f"{now.done}{total}, {now.in_flight} in flight"]
         if now.failed:
             parts.append(f"{now.failed} failed")
         if now.ttft_s is not None:
-            parts.append(f"TTFT {now.ttft_s * 1e3:.1f} ms")
+            parts.append(f"TTFT {now.ttft_s * 1e3:.3g} ms")
         if now.tpot_s is not None:
-            parts.append(f"TPOT {now.tpot_s * 1e3:.2f} ms")
+            parts.append(f"TPOT {now.tpot_s * 1e3:.3g} ms")
         return ", ".join([*parts, f"{self._rate:.0f} chunks/s"])
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from inferencebench.cli.common import notes
+from inferencebench.cli.common import duration_s, notes
 from inferencebench.errors import UserError
 
 if TYPE_CHECKING:
@@ -106,8 +106,6 @@ def chosen_load(
 
 
 def seconds(duration: str | None) -> float | None:
-    from inferencebench.cli.request import duration_s
-
     return None if duration is None else duration_s(duration)
 
 

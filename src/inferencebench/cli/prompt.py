@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from inferencebench.cli.common import JsonOption, print_json
-from inferencebench.cli.run import BudgetOption, EngineOnlyOption, PromptOption, ScaleOption, StartOption
+from inferencebench.cli.run import BudgetOption, EngineOnlyOption, NetOption, PromptOption, ScaleOption, StartOption
 
 
 def prompt(
@@ -15,6 +15,7 @@ def prompt(
     prompt: PromptOption = "default",
     start: StartOption = "empty",
     engine_only: EngineOnlyOption = None,
+    net: NetOption = "none",
     scale: ScaleOption = 1.0,
     json: JsonOption = False,
 ) -> None:
@@ -33,7 +34,7 @@ def prompt(
     from inferencebench.suites.scale import scaled
 
     the_suite = scaled(load(suite), scale)
-    condition = request.condition(budget, prompt, start, engine_only)
+    condition = request.condition(budget, prompt, start, engine_only, net)
     conditions.check(condition, "script:")
     spec = RunSpec.create(
         the_suite,

@@ -6,13 +6,12 @@ from typing import get_args
 
 from pydantic import ValidationError
 
+from inferencebench.cli.common import duration_s
 from inferencebench.errors import UserError
 from inferencebench.run.bench import Bench, Sources
 from inferencebench.run.reporter import Reporter
-from inferencebench.run.spec import Condition, PromptVariant, RunSpec
+from inferencebench.run.spec import Condition, Net, PromptVariant, RunSpec
 from inferencebench.suites.model import SeedPair, Suite
-
-UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 @dataclass(frozen=True)
@@ -26,30 +25,19 @@ class Common:
     share_device: bool = False
 
 
-def duration_s(text: str) -> float:
-    """Seconds from `90s`, `30m`, `2h` or a bare number of seconds.
-
-    Raises UserError for anything else."""
-    number, unit = (text[:-1], text[-1]) if text and text[-1] in UNITS else (text, "s")
-    try:
-        seconds = float(number) * UNITS[unit]
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < 1e9:
-        raise UserError(f"{text!r} is not a duration; write it as 90s, 30m or 2h")
-    return seconds
+CHOICES = {"prompt": get_args(PromptVariant), "net": get_args(Net)}
 
 
-def condition(budget: str | None, prompt: str, start: str, engine_only: str | None) -> Condition:
+def condition(budget: str | None, prompt: str, start: str, engine_only: str | None, net: str = "none") -> Condition:
     """The condition that the options of a command line say.
 
     Raises UserError for a value that is none."""
-    fields = {"prompt": prompt, "start": start, "engine_only": engine_only}
+    fields = {"prompt": prompt, "start": start, "engine_only": engine_only, "net": net}
     try:
         return Condition.model_validate({"budget_s": duration_s(budget) if budget else None, **fields})
     except ValidationError as error:
         name = str(error.errors()[0]["loc"][0])
-        right = ", ".join(get_args(PromptVariant)) if name == "prompt" else "the name of an engine"
+        right = ", ".join(CHOICES.get(name, ("the name of an engine",)))
         raise UserError(f"--{name.replace('_', '-')} {fields[name]}: expected {right}") from None
 
 

@@ -27,6 +27,10 @@ StartOption = Annotated[
 EngineOnlyOption = Annotated[
     str | None, typer.Option("--engine-only", help="The only engine that the submission may run.")
 ]
+NetOption = Annotated[
+    str,
+    typer.Option("--net", help="What the agent reaches: none, mirror (package registries), open (the web, logged)."),
+]
 BudgetOption = Annotated[str | None, typer.Option("--budget", help="Wall clock of the agent: 90s, 30m, 2h.")]
 ModelOption = Annotated[str | None, typer.Option("--model-source", help="'hub' fetches the base model from the hub.")]
 
@@ -49,6 +53,7 @@ def run(
     prompt: PromptOption = "default",
     start: StartOption = "empty",
     engine_only: EngineOnlyOption = None,
+    net: NetOption = "none",
     seed_pair: SeedOption = None,
     repeat: Annotated[int, typer.Option("--repeat", min=0, help="Number of an explicit repeat of the same run.")] = 0,
     sandbox: SandboxOption = "auto",
@@ -88,7 +93,7 @@ def run(
     the_suite = scaled(load(suite), scale)
     sources = Sources(longbench, mmlu_pro, model_source)
     common = request.Common(out, sandbox, sources, baseline, share_device)
-    condition = request.condition(budget, prompt, start, engine_only)
+    condition = request.condition(budget, prompt, start, engine_only, net)
     specs = [
         request.spec(
             the_suite,

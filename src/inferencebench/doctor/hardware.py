@@ -28,8 +28,9 @@ class HardwareFingerprint(Record):
 
     @property
     def sha256(self) -> str:
-        """Hash of all the facts."""
-        return sha256_json(self)
+        """Hash of all the facts; beside GPUs without the memory, which virtual machines with GPUs are seen to grow
+        while they run."""
+        return sha256_json(self.model_dump(mode="json", exclude={"memory_gib"} if self.gpus else set()))
 
 
 class Peaks(Record):

@@ -35,6 +35,7 @@ class Glance:
         read = bisect_left(exchange.ends, match.end())
         first_ns = exchange.kernel_ns[read] or exchange.user_ns[read]
         self._ttft.append((first_ns - exchange.sent_ns) / 1e9)
-        later = exchange.raw.count(b"data:", match.end())
+        # Neither usage nor the end has content; a delta with reasoning may have it twice.
+        later = min(exchange.raw.count(part, match.end()) for part in (b"data:", b'content"'))
         if later:
             self._tpot.append((exchange.ended_ns - first_ns) / 1e9 / later)

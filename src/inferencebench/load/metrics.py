@@ -57,14 +57,26 @@ def send_lag_s(request: RequestSample) -> float | None:
 
 
 def distribution(values: Iterable[float | None]) -> Distribution | None:
-    """Mean and percentiles of what is there (linear interpolation, numpy's default); None for nothing."""
+    """Mean and percentiles of what is there; None for nothing.
+
+    Percentile q of n sorted values lies at rank q / 100 * (n - 1), between two ranks by linear interpolation
+    (definition 7 of Hyndman and Fan, 1996; the default of numpy).
+    """
     import numpy as np
 
     present = np.array([value for value in values if value is not None])
     if not present.size:
         return None
-    p50, p90, p99 = np.percentile(present, (50, 90, 99))
-    return Distribution(mean=float(present.mean()), p50=float(p50), p90=float(p90), p99=float(p99), n=present.size)
+    mean = float(present.mean())
+    present.sort()
+
+    def percentile(q: int) -> float:
+        rank = (present.size - 1) * q / 100
+        below = float(present[int(rank)])
+        above = float(present[min(int(rank) + 1, present.size - 1)])
+        return min(above, below + (above - below) * (rank - int(rank)))
+
+    return Distribution(mean=mean, p50=percentile(50), p90=percentile(90), p99=percentile(99), n=present.size)
 
 
 def by_profile(samples: Samples) -> dict[str, Samples]:

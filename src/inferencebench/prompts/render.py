@@ -65,6 +65,7 @@ def render(
         "ready": duration(suite.limits.ready_s),
         "start": None if condition.start == EMPTY_START else condition.start,
         "engine_only": condition.engine_only,
+        "net": condition.net,
         "engines": installed() if engines is None else engines,
         "workspace": WORKSPACE,
         "submission": SUBMISSION,

@@ -16,7 +16,7 @@ class Sizes(NamedTuple):
 
 
 FULL = {"cpu": Sizes(8, 256, 48, 60), "cuda": Sizes(16, 8192, 256, 100)}
-REDUCED = {"cpu": Sizes(4, 96, 24, 24), "cuda": Sizes(4, 1024, 64, 40)}
+REDUCED = {"cpu": Sizes(4, 96, 24, 24), "cuda": Sizes(6, 1024, 96, 100)}
 
 
 def shrink(suite: Suite, *, reduced: bool) -> Suite:

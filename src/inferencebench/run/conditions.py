@@ -21,7 +21,7 @@ def check(condition: Condition, agent: str) -> None:
     changed = condition.model_dump(exclude_defaults=True, exclude={"budget_s"})
     if changed:
         option = sorted(changed)[0].replace("_", "-")
-        raise UserError(f"--{option}: {agent} reads no prompt and starts from nothing; use script: or a CLI agent")
+        raise UserError(f"--{option}: nothing changes for {agent}; it is for script: and command-line agents")
 
 
 def _engine(option: str, name: str, also: str = "") -> None:

@@ -4,9 +4,11 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from inferencebench import RECORD_VERSION, __version__
+from inferencebench.agents import prices
+from inferencebench.agents.meter import SessionUsage, by_model, stored_calls
 from inferencebench.errors import UserError
 from inferencebench.files import read_jsonl, write_json
 from inferencebench.gates.integrity import run_checks
@@ -66,6 +68,11 @@ class RunFiles:
             directory / "quality" / "answers.jsonl",
             lambda path: [Answer.model_validate(row) for row in read_jsonl(path)],
         )
+
+    @property
+    def campaign(self) -> Path:
+        """The campaign directory that holds the run."""
+        return self.directory.absolute().parents[len(self.spec.directory(Path()).parts) - 1]
 
     def samples(self) -> list[Samples]:
         """Samples of each launch."""
@@ -263,7 +270,25 @@ def _cost(run: RunFiles) -> Cost:
         quality_s=seconds["quality"],
         audit_s=seconds["likelihood"],
         total_s=round(sum(seconds.values()), 3),
+        **_api_cost(run),
     )
+
+
+def _api_cost(run: RunFiles) -> dict[str, Any]:
+    """Part of `Cost`: the agent's model calls, at the prices that are known now."""
+    session = run.directory / "solve" / "session"
+    calls = stored_calls(session / "requests.jsonl")
+    if not any(call.billed for call in calls):
+        return {}
+    table = prices.load(run.campaign)
+    rows = by_model(calls, table)
+    known = [row.usd for row in rows if row.usd is not None]
+    return {
+        "api_usd": round(sum(known), 9) if len(known) == len(rows) else None,
+        "models": rows,
+        "credential": _read(session / "usage.json", SessionUsage).credential,
+        "prices": f"{table.as_of}, {table.source}",
+    }
 
 
 def _provenance(run: RunFiles) -> Provenance:

@@ -147,8 +147,7 @@ def rejudge(directory: Path, tau: float | None) -> Result:
     files = RunFiles(directory, spec)
     if spec.is_canonical_baseline:
         return judge(files, None, tau)
-    out = directory.absolute().parents[len(spec.directory(Path()).parts) - 1]
-    base = baselines.spec_of(spec, "").directory(out)
+    base = baselines.spec_of(spec, "").directory(files.campaign)
     return judge(files, baselines.load(base, files.comparability), tau)
 
 

@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+from inferencebench.agents.providers import CredentialKind
+from inferencebench.agents.usage import ModelUsage
 from inferencebench.doctor.hardware import HardwareFingerprint, Peaks
 from inferencebench.doctor.model import Finding
 from inferencebench.gates.integrity.model import IntegrityResult
@@ -153,7 +155,7 @@ class BaselineRef(Record):
 
 
 class Cost(Record):
-    """What the run used. API cost is None where no API was called."""
+    """What the run used."""
 
     solve_s: float
     measure_s: float
@@ -162,6 +164,13 @@ class Cost(Record):
     """Reading the timed texts under the reference model."""
     total_s: float
     api_usd: float | None = None
+    """The agent's model calls at list prices, US dollars; None where none was made, or a price is not known."""
+    models: tuple[ModelUsage, ...] = ()
+    """The same per model, with tokens by kind."""
+    credential: CredentialKind | None = None
+    """How the calls were paid for: those of a subscription are not billed one by one, whatever `api_usd` says."""
+    prices: str | None = None
+    """Day and source of the prices."""
 
 
 class Provenance(Record):

@@ -14,6 +14,7 @@ BASELINE_AGENT = "engine:pytorch"
 """The agent whose default is the baseline: speedup 1.0 by definition."""
 
 PromptVariant = Literal["default", "structured", "ledger"]
+Net = Literal["none", "mirror", "open"]
 EMPTY_START = "empty"
 ENGINE_NAME = "^[a-z0-9][a-z0-9_.-]*$"
 
@@ -32,6 +33,9 @@ class Condition(Record):
     """What lies in the submission at the start: nothing, or the default launcher of this engine."""
     engine_only: Annotated[str, Field(pattern=ENGINE_NAME)] | None = None
     """The only engine the submission may run; None: any, or none."""
+    net: Net = "none"
+    """What the agent reaches beside its model: nothing, package registries, or the public web by a logged proxy. The
+    scored server never has a way out."""
 
     @property
     def name(self) -> str:

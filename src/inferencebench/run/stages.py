@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from inferencebench import MEASUREMENT_VERSION
+from inferencebench.agents import prices
 from inferencebench.agents.contract import Agent, SolveSession
 from inferencebench.errors import InfrastructureError, MissingError
 from inferencebench.files import read_jsonl, sha256_json, write_atomic, write_json, write_jsonl
@@ -25,6 +26,7 @@ from inferencebench.run.record import Launch, Machine, Manifest, Measured, Serve
 from inferencebench.run.score import primary
 from inferencebench.run.service import serving
 from inferencebench.run.spec import RunSpec
+from inferencebench.run.trace import Trace
 from inferencebench.sandbox.contract import Sandbox
 from inferencebench.sandbox.removal import remove_tree
 from inferencebench.serve import telemetry
@@ -34,6 +36,7 @@ from inferencebench.workload.model import QuestionSet, RequestSet
 from inferencebench.workload.questions import build_questions, read_questions
 from inferencebench.workload.requests import Side, build_requests, read_requests
 
+ATIF = "trajectory.atif.json"
 PROMPT = "prompt.md"
 """The task as it was given, in the solve phase's folder."""
 
@@ -167,7 +170,8 @@ def solve(run: RunContext, prepared: Prepared, baseline: Baseline | None) -> Ses
             session = _session(run, phase, folder, prepared, baseline, resumed)
             folder.rename(phase.folder / "workspace")
             write_json(record, session)
-            outputs += [record, phase.folder / PROMPT]
+            write_json(phase.folder / ATIF, Trace(run.directory).atif())
+            outputs += [record, phase.folder / PROMPT, phase.folder / ATIF]
     return Session.model_validate_json(record.read_bytes())
 
 
@@ -215,7 +219,8 @@ def _session(
         spec = workspace.session_spec(folder, socket_dir, run.bench)
         session = SolveSession(
             run.spec.suite, run.spec.the_scenario, folder, clock, run.sandbox, spec, logs, evaluator=evaluator,
-            scratch=scratch, prompt=(logs / PROMPT).read_text(),
+            scratch=scratch, prompt=(logs / PROMPT).read_text(), prices=prices.load(run.bench.out),
+            net=run.spec.condition.net,
         )  # fmt: skip
         evaluator.device_busy = session.serves
         try:

@@ -1,19 +1,24 @@
 """A run's session as a timeline: the agent's steps and the harness's evaluations, and the same as an ATIF document."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from inferencebench import __version__
+from inferencebench.agents import install
+from inferencebench.agents.install import Installed
+from inferencebench.agents.meter import SessionUsage
 from inferencebench.agents.trajectory import Step, StepKind
-from inferencebench.agents.usage import Usage
+from inferencebench.agents.usage import ModelUsage, Usage
 from inferencebench.errors import UserError
-from inferencebench.files import read_jsonl
+from inferencebench.files import read_jsonl, sha256_json
 from inferencebench.run.record import Evaluation, Session
 from inferencebench.run.spec import RunSpec
 from inferencebench.serve.text import printable
+from inferencebench.suites.model import Record
 
+AnyRecord = TypeVar("AnyRecord", bound=Record)
 ATIF_VERSION = "ATIF-v1.8"
 SOURCES = {StepKind.PROMPT: "user", StepKind.ERROR: "system", StepKind.END: "system"}
 COMMAND_KEYS = ("command", "cmd", "file_path", "path", "pattern", "query")
@@ -32,6 +37,8 @@ class Trace:
             what = str(error).splitlines()[0]
             raise UserError(f"{directory}: not a run directory with a finished session ({what})") from None
         self.steps, self.damaged = _steps(directory / "solve" / "trajectory.jsonl")
+        self._metered = _stored(directory / "solve" / "session" / "usage.json", SessionUsage)
+        self._installed = _stored(directory / "solve" / "session" / install.RECORD, Installed)
 
     def rows(self) -> list[tuple[float | None, str, str]]:
         """Time in seconds, what it is, and one printable line; evaluations stand where their time puts them."""
@@ -42,6 +49,8 @@ class Trace:
                 found.append(_evaluation(pending.pop(0)))
             found.append((step.at_s, step.tool or step.kind.value, printable(_said(step), 400)))
         found += [_evaluation(evaluation) for evaluation in pending]
+        if self._metered is not None:
+            found += [(None, "used", _used(row)) for row in self._metered.models]
         return [*found, (self.session.seconds, "end", self.session.ended)]
 
     def atif(self) -> dict[str, Any]:
@@ -63,18 +72,39 @@ class Trace:
         if not steps:
             steps.append({"step_id": 1, "source": "system", "message": "This agent has no trajectory."})
         name, _, model = self.spec.agent.partition(":")
-        agent: dict[str, Any] = {"name": name, "version": __version__}
-        if any(step.usage for step in self.steps):
+        version = self._installed.package.version if self._installed else __version__
+        agent: dict[str, Any] = {"name": name, "version": version}
+        if self._metered or total.requests or total.prompt_tokens:
             agent["model_name"] = model.partition("?")[0]
         evaluations = [e.model_dump(mode="json") for e in self.session.evaluations]
         return {
             "schema_version": ATIF_VERSION,
-            "session_id": self.spec.agent_sha256,
+            "session_id": sha256_json(self.spec),
             "agent": agent,
             "steps": steps,
-            "final_metrics": {**_tokens(total, "total_"), "total_steps": len(steps)},
+            "final_metrics": {**self._totals(total), "total_steps": len(steps)},
             "extra": {"condition": self.spec.condition.name, "evaluations": evaluations},
         }
+
+    def _totals(self, told: Usage) -> dict[str, Any]:
+        """What the proxy metered; without one, the sum of what the steps tell."""
+        if self._metered is None:
+            return _tokens(told, "total_")
+        rows = self._metered.models
+        known = [row.usd for row in rows if row.usd is not None]
+        return {
+            **_tokens(sum((row.usage for row in rows), Usage()), "total_"),
+            "total_cost_usd": round(sum(known), 9) if len(known) == len(rows) else None,
+            "extra": {"metered": "at the harness's proxy: all calls, also those that no step tells of"},
+        }
+
+
+def _stored(path: Path, model: type[AnyRecord]) -> AnyRecord | None:
+    """A record of the session that not every agent has."""
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
 
 
 def _steps(path: Path) -> tuple[list[Step], int]:
@@ -107,10 +137,17 @@ def _atif_step(number: int, step: Step) -> dict[str, Any]:
 
 def _tokens(usage: Usage, prefix: str) -> dict[str, int]:
     return {
-        f"{prefix}prompt_tokens": usage.input_tokens + usage.cached_input_tokens + usage.cache_write_tokens,
+        f"{prefix}prompt_tokens": usage.prompt_tokens,
         f"{prefix}completion_tokens": usage.output_tokens,
         f"{prefix}cached_tokens": usage.cached_input_tokens,
     }
+
+
+def _used(row: ModelUsage) -> str:
+    u = row.usage
+    read = f"{u.input_tokens} fresh, {u.cached_input_tokens} cached, {u.cache_write_tokens} written"
+    usd = "price not known" if row.usd is None else f"${row.usd:.4f} at list prices"
+    return printable(f"{row.model}: {u.requests} calls, tokens: {read}, {u.output_tokens} out; {usd}")
 
 
 def _said(step: Step) -> str:

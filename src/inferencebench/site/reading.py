@@ -37,7 +37,7 @@ def text(data: bytes) -> str:
 
 def readable(text: str) -> str:
     """The text without direction overrides: they make a name or code read otherwise than it is."""
-    return text.translate(_DIRECTIONS)
+    return text.translate(_DIRECTIONS) if any(mark in text for mark in _DIRECTION_MARKS) else text
 
 
 def json_object(path: Path, limit: int = 4 << 20) -> dict[str, Any]:
@@ -81,4 +81,5 @@ def _piece(path: Path, limit: int, *, end: bool) -> Piece:
 
 _CONTROLS = {code: "\ufffd" for code in [*range(32), 127, *range(0x80, 0xA0)] if chr(code) not in "\n\t"}
 _DIRECTIONS = dict.fromkeys([0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\ufffd")
+_DIRECTION_MARKS = tuple(map(chr, _DIRECTIONS))
 _CONTROLS |= {13: "", **_DIRECTIONS}

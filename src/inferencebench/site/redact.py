@@ -30,9 +30,23 @@ _WHOLE = re.compile("|".join(_SHAPES), re.DOTALL)
 _AFTER_NAME = (re.compile(_BEARER), re.compile(_NAMED))
 
 
+# A pattern is tried only where a part that it must have is there: most text has none, and transcripts are long.
+_WHOLE_PARTS = (
+    "sk-", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "hf_", "AKIA", "ASIA", "AIza", "xox", "glpat-", "eyJ",
+    "-----BEGIN",
+)  # fmt: skip
+_NAME_PARTS = (
+    "bearer", "authorization", "api_key", "api-key", "apikey", "secret", "password", "passwd", "access_token",
+    "access-token", "accesstoken", "auth_token", "auth-token", "authtoken",
+)  # fmt: skip
+
+
 def redacted(text: str) -> str:
     """The text with everything that has the shape of a credential, or stands after the name of one, replaced."""
-    text = _WHOLE.sub(MARK, text)
-    for pattern in _AFTER_NAME:
-        text = pattern.sub(lambda match: match[1] + MARK, text)
+    if any(part in text for part in _WHOLE_PARTS):
+        text = _WHOLE.sub(MARK, text)
+    lowered = text.lower()
+    if any(part in lowered for part in _NAME_PARTS):
+        for pattern in _AFTER_NAME:
+            text = pattern.sub(lambda match: match[1] + MARK, text)
     return text

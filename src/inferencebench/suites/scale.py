@@ -1,8 +1,8 @@
 """A shorter form of a suite, for machines that are lent by the minute. Its records never mix with full ones.
 
-What changes is declared here and in the suite's name: output lengths and the counts of requests and questions shrink,
-prompts, concurrency, rates, temperatures and gates stay. So TTFT and TPOT stay comparable in kind, while request rates
-are of shorter answers; a scaled suite has its own name, hash, directory and baseline.
+What changes is declared here and in the suite's name: output lengths, the counts of requests and questions and the
+agent's budget shrink; prompts, concurrency, rates, temperatures and gates stay. So TTFT and TPOT stay comparable in
+kind, while request rates are of shorter answers; a scaled suite has its own name, hash, directory and baseline.
 """
 
 import math
@@ -14,6 +14,8 @@ MIN_OUTPUT_TOKENS = 32
 """A TPOT of fewer tokens says little."""
 MIN_REQUESTS = 4
 MIN_QUESTIONS = 50
+MIN_BUDGET_S = 360.0
+"""A launch takes a minute or two however little is measured; a search needs a few."""
 
 
 def scaled(suite: Suite, factor: float) -> Suite:
@@ -31,6 +33,7 @@ def scaled(suite: Suite, factor: float) -> Suite:
             "name": f"{suite.name}-x{factor:g}",
             "title": f"{suite.title}, scaled by {factor:g}",
             "baseline_launches": 1,
+            "limits": suite.limits.model_dump() | {"budget_s": _budget_s(suite.limits.budget_s, factor)},
             "quality": suite.quality.model_dump()
             | {"questions": _count(suite.quality.questions, factor, MIN_QUESTIONS)},
             "scenarios": [_scenario(scenario, factor).model_dump() for scenario in suite.scenarios],
@@ -53,6 +56,10 @@ def _scenario(scenario: Scenario, factor: float) -> Scenario:
 def _profile(profile: Profile, factor: float) -> Profile:
     least = max(MIN_REQUESTS, profile.concurrency // 4)
     return profile.model_copy(update={"requests": _count(profile.requests, factor, least)})
+
+
+def _budget_s(full: float, factor: float) -> float:
+    return max(min(full, MIN_BUDGET_S), full * factor)
 
 
 def _count(full: int, factor: float, least: int) -> int:

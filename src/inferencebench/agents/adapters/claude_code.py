@@ -31,26 +31,38 @@ def _command(setup: Setup, identity: str, prompt: str) -> list[str]:
     return ["claude", *flags, "--model", setup.model, identity, setup.session_id, prompt]
 
 
-def _parse(event: dict[str, Any]) -> list[Step]:
-    kind = event["type"]
-    if kind == "result":
-        return [step(StepKind.END, event.get("result"), ok=not event["is_error"])]
-    if kind == "system" and event.get("subtype") == "api_retry":
-        return [step(StepKind.ERROR, event)]
-    if kind not in ("assistant", "user"):
-        return []
-    content = event["message"]["content"]
-    blocks = content if isinstance(content, list) else []
-    steps = [found for block in blocks for found in _block(block)]
-    if kind == "assistant" and steps and isinstance(used := event["message"].get("usage"), dict):
-        usage = Usage(
-            input_tokens=used.get("input_tokens") or 0,
-            cached_input_tokens=used.get("cache_read_input_tokens") or 0,
-            cache_write_tokens=used.get("cache_creation_input_tokens") or 0,
-            output_tokens=used.get("output_tokens") or 0,
-        )
-        steps[-1] = steps[-1].model_copy(update={"usage": usage})
-    return steps
+class _Parser:
+    """Steps of one invocation. Each block of a message is an event of its own that repeats the message's usage, which
+    is counted once."""
+
+    def __init__(self) -> None:
+        self._counted: str | None = None
+
+    def __call__(self, event: dict[str, Any]) -> list[Step]:
+        kind = event["type"]
+        if kind == "result":
+            return [step(StepKind.END, event.get("result"), ok=not event["is_error"])]
+        if kind == "system" and event.get("subtype") == "api_retry":
+            return [step(StepKind.ERROR, event)]
+        if kind not in ("assistant", "user"):
+            return []
+        message = event["message"]
+        content = message["content"]
+        steps = [found for block in (content if isinstance(content, list) else []) for found in _block(block)]
+        fresh = message.get("id") is None or message["id"] != self._counted
+        if kind == "assistant" and steps and fresh and isinstance(used := message.get("usage"), dict):
+            self._counted = message.get("id")
+            steps[-1] = steps[-1].model_copy(update={"usage": _usage(used)})
+        return steps
+
+
+def _usage(used: dict[str, Any]) -> Usage:
+    return Usage(
+        input_tokens=used.get("input_tokens") or 0,
+        cached_input_tokens=used.get("cache_read_input_tokens") or 0,
+        cache_write_tokens=used.get("cache_creation_input_tokens") or 0,
+        output_tokens=used.get("output_tokens") or 0,
+    )
 
 
 def _block(block: dict[str, Any]) -> list[Step]:
@@ -76,5 +88,5 @@ ADAPTER = Adapter(
     files=lambda setup: {},
     start=lambda setup, prompt: _command(setup, "--session-id", prompt),
     resume=lambda setup, prompt: _command(setup, "--resume", prompt),
-    parse=_parse,
+    parser=_Parser,
 )

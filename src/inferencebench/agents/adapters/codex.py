@@ -58,5 +58,5 @@ ADAPTER = Adapter(
     files=lambda setup: {".codex/config.toml": _config(setup)},
     start=lambda setup, prompt: ["codex", "exec", *FLAGS, "--", prompt],
     resume=lambda setup, prompt: ["codex", "exec", "resume", "--last", *FLAGS, "--", prompt],
-    parse=_parse,
+    parser=lambda: _parse,
 )

@@ -42,6 +42,9 @@ class ExitKind(StrEnum):
     DEADLINE = "deadline"
 
 
+Parse = Callable[[dict[str, Any]], list[Step]]
+
+
 class Adapter(NamedTuple):
     """One command-line agent."""
 
@@ -55,9 +58,9 @@ class Adapter(NamedTuple):
     """Command for the first prompt; its program is `package.program`."""
     resume: Callable[[Setup, str], list[str]]
     """Command that continues the same conversation."""
-    parse: Callable[[dict[str, Any]], list[Step]]
-    """Steps in one event of its stdout. May raise LookupError, TypeError, ValueError or AttributeError on events it
-    does not know: they are left out."""
+    parser: Callable[[], Parse]
+    """Makes the parser of one invocation: from an event of its stdout to the steps in it. It may raise LookupError,
+    TypeError, ValueError or AttributeError on events it does not know: they are left out."""
 
     def provider(self, model: str) -> tuple[Provider, str]:
         """The provider of a model's full name, and the name it has there."""

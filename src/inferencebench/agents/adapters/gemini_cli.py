@@ -49,5 +49,5 @@ ADAPTER = Adapter(
     files=lambda setup: {".gemini/settings.json": json.dumps(SETTINGS)},
     start=lambda setup, prompt: _command(setup, prompt),
     resume=lambda setup, prompt: _command(setup, prompt, "--resume", "latest"),
-    parse=_parse,
+    parser=lambda: _parse,
 )

@@ -70,5 +70,5 @@ ADAPTER = Adapter(
     files=lambda setup: {".config/opencode/opencode.json": _config(setup)},
     start=lambda setup, prompt: _command(setup),
     resume=lambda setup, prompt: _command(setup, "--continue"),
-    parse=_parse,
+    parser=lambda: _parse,
 )

@@ -54,6 +54,8 @@ class Conduct(Record):
     tried_and_abandoned: tuple[str, ...]
     """Engines launched and not submitted."""
     dependency_spiral: bool
+    stalled_continuations: int
+    """Times it was told to go on and made no tool call until the next prompt or the end."""
     mentions: tuple[str, ...]
     """Techniques named in what the agent said, thought or ran."""
     process_score: float | None
@@ -101,6 +103,7 @@ def added_up(
         declared_done=result.cost.solve_s < 0.9 * budget,
         tried_and_abandoned=_abandoned(launches, final),
         dependency_spiral=found.installs >= DEPENDENCY_INSTALLS and first is None,
+        stalled_continuations=found.stalled,
         mentions=tuple(sorted(found.mentions)),
         process_score=None,
     )

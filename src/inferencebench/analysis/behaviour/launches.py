@@ -32,7 +32,8 @@ TECHNIQUES: dict[str, tuple[bytes, ...]] = {
 """What counts as a mention, in any case (paper, Table 15), in what the agent says, thinks or runs. What tools print is
 not the agent's: an engine's help names every technique, and its log those of its defaults."""
 
-PASSED_OVER = (b'"kind":"result"', b'"kind": "result"', b'"kind":"prompt"', b'"kind": "prompt"')
+RESULT = (b'"kind":"result"', b'"kind": "result"')
+PROMPT = (b'"kind":"prompt"', b'"kind": "prompt"')
 KIND_WITHIN = 400
 """Bytes of a line among which its kind stands. Most of a transcript, tens of megabytes, is output of tools: such a line
 is not looked at further."""
@@ -87,6 +88,8 @@ class Session(NamedTuple):
     installs: int
     """Commands that install packages."""
     last_step_s: float | None
+    stalled: int
+    """Times the agent was told to go on and made no tool call."""
 
 
 def configuration(text: str) -> Configuration:
@@ -124,9 +127,16 @@ def session(directory: Path, evaluations: tuple[Evaluation, ...]) -> Session:
     mentions: set[str] = set()
     events: list[tuple[float, Launch]] = []
     written: list[tuple[float, Configuration]] = []
-    installs = 0
+    installs = stalled = prompts = 0
+    idle = False
     at = 0.0
-    for step in _tool_steps(directory / "solve" / "trajectory.jsonl", mentions):
+    for step in _steps(directory / "solve" / "trajectory.jsonl", mentions):
+        if step["kind"] == "prompt":
+            stalled += idle
+            idle = prompts > 0
+            prompts += 1
+            continue
+        idle = False
         when = step.get("at_s")
         at = float(when) if isinstance(when, int | float) else at
         for text, is_launcher in _texts(step.get("input")):
@@ -144,7 +154,7 @@ def session(directory: Path, evaluations: tuple[Evaluation, ...]) -> Session:
         events.append((one.at_s, Launch(one.at_s, "evaluation", config, one.submission_sha256, one.ok,
                                         not one.quick, one.value)))  # fmt: skip
     events.sort(key=lambda pair: pair[0])
-    return Session(tuple(launch for _, launch in events), frozenset(mentions), installs, at or None)
+    return Session(tuple(launch for _, launch in events), frozenset(mentions), installs, at or None, stalled + idle)
 
 
 def _kept_launcher(directory: Path, evaluation: Evaluation) -> Configuration | None:
@@ -164,8 +174,9 @@ def _serves(text: str) -> bool:
     return SERVES.search(text) is not None and "--help" not in text
 
 
-def _tool_steps(path: Path, mentions: set[str]) -> Iterator[dict[str, Any]]:
-    """Tool calls of a trajectory, line by line; what any line mentions goes to `mentions` on the way."""
+def _steps(path: Path, mentions: set[str]) -> Iterator[dict[str, Any]]:
+    """Tool calls of a trajectory, and that there was a prompt, line by line; what the agent's lines mention goes to
+    `mentions` on the way."""
     try:
         file = open_regular(path, READ_BYTES)
     except OSError:
@@ -174,7 +185,11 @@ def _tool_steps(path: Path, mentions: set[str]) -> Iterator[dict[str, Any]]:
     with file:
         while line := file.readline(LINE_BYTES):
             start = line[:KIND_WITHIN]
-            if any(kind in start for kind in PASSED_OVER):
+            if any(kind in start for kind in RESULT):
+                continue
+            # The prompt is ours: what it mentions is no idea of the agent's.
+            if any(kind in start for kind in PROMPT):
+                yield {"kind": "prompt"}
                 continue
             if missing:
                 lowered = line.lower()

@@ -31,6 +31,7 @@ MODES = (
     ("late regression", lambda run: run.conduct.late_regression),
     ("declared itself done early", lambda run: run.conduct.declared_done),
     ("tried an engine and abandoned it", lambda run: bool(run.conduct.tried_and_abandoned)),
+    ("stalled when told to go on", lambda run: run.conduct.stalled_continuations > 0),
     ("dependency spiral", lambda run: run.conduct.dependency_spiral),
 )
 """Rows and their rules, not exclusive. The first five are the paper's."""
@@ -39,8 +40,8 @@ MODES = (
 def failures(runs: Runs, options: Options) -> Made:
     """Failure modes by rule, not exclusive, per cent of all agents' runs: the submission is the first that served;
     quality below τ; a relaunch that changed more than one setting; a deterministic integrity check failed; the server
-    failed; and our own: a late regression, done before nine tenths of the budget, an engine tried and abandoned, eight
-    or more installing commands without a valid server."""
+    failed; and our own: a late regression, done before nine tenths of the budget, an engine tried and abandoned, told
+    to go on without a tool call after it, eight or more installing commands without a valid server."""
     kept, notes = contestants(runs.runs, options)
     rows = [_counted(title, [run for run in kept if holds(run)], kept) for title, holds in MODES]
     return Made(_counts("mode"), rows, notes)

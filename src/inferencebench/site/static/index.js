@@ -37,7 +37,8 @@
     for (const [name, c] of r.cells || []) lines.push(`${name}: ${IB.withSem(c.speedup_mean, c.speedup_sem)}, ${c.n} runs, ${IB.metric(c.metric)} ${IB.native(c.metric, c.value_mean)}`);
     return lines.join("\n");
   };
-  const cell = (c) => c === undefined ? "" : [IB.withSem(c.speedup_mean, c.speedup_sem), el("small", {}, IB.native(c.metric, c.value_mean))];
+  const beside = (c) => `raw mean ${IB.times(c.raw_speedup_mean)}, ${c.pass_rate === null ? "none scored" : `${(100 * c.pass_rate).toFixed(0)} % passed`}, mean of those ${IB.times(c.speedup_given_pass_mean)}; ${c.n} runs`;
+  const cell = (c) => c === undefined ? "" : el("span", { title: beside(c) }, IB.withSem(c.speedup_mean, c.speedup_sem), el("small", {}, IB.native(c.metric, c.value_mean)));
   const outcomes = (r) => {
     const counts = new Map();
     for (const c of r.cells.values()) for (const [name, n] of Object.entries(c.outcomes)) counts.set(name, (counts.get(name) || 0) + n);
@@ -172,6 +173,7 @@
     const shown = points.filter((p) => several.has(p.series)).sort((a, b) => a.budget_s - b.budget_s);
     if (!shown.length) { charts.none(figure, "No row here was run under more than one budget."); return; }
     const series = [...several];
+    const said = (s) => { const [, agent, rest] = /^(.*?)( \(.*\))?$/s.exec(s); return `${B.short(agent)}${rest || ""}`; };
     charts.show(figure, "Aggregate speedup by time budget", (width) => Plot.plot({
       width, height: 300, marginLeft: 48, marginRight: 24, marginBottom: 42, style: { fontSize: "12px", background: "transparent" },
       x: { label: "budget", type: "log", tickFormat: (s) => IB.seconds(s), ticks: [...new Set(shown.map((p) => p.budget_s))] },
@@ -179,9 +181,9 @@
       marks: [Plot.ruleY([1], { stroke: "var(--ink)", strokeDasharray: "3,3", strokeOpacity: 0.6 }),
         Plot.ruleX(shown.filter((p) => p.aggregate_sem), { x: "budget_s", y1: (p) => p.aggregate - p.aggregate_sem, y2: (p) => p.aggregate + p.aggregate_sem, stroke: "series", strokeWidth: 1.5 }),
         Plot.line(shown, { x: "budget_s", y: "aggregate", stroke: "series", strokeWidth: 2 }), Plot.dot(shown, { x: "budget_s", y: "aggregate", fill: "series", r: 4 }),
-        Plot.tip(shown, Plot.pointer({ x: "budget_s", y: "aggregate", ...charts.text((p) => `${p.series}\n${IB.seconds(p.budget_s)}: ${IB.withSem(p.aggregate, p.aggregate_sem)}`) }))],
-    }), { columns: [{ title: "row", cell: (p) => p.series }, { title: "budget", n: true, cell: (p) => IB.seconds(p.budget_s) }, { title: "aggregate", n: true, cell: (p) => IB.withSem(p.aggregate, p.aggregate_sem) }], rows: shown },
-    series.map((s, i) => [s, charts.SERIES[i % charts.SERIES.length]]));
+        Plot.tip(shown, Plot.pointer({ x: "budget_s", y: "aggregate", ...charts.text((p) => `${said(p.series)}\n${IB.seconds(p.budget_s)}: ${IB.withSem(p.aggregate, p.aggregate_sem)}`) }))],
+    }), { columns: [{ title: "row", cell: (p) => said(p.series) }, { title: "budget", n: true, cell: (p) => IB.seconds(p.budget_s) }, { title: "aggregate", n: true, cell: (p) => IB.withSem(p.aggregate, p.aggregate_sem) }], rows: shown },
+    series.map((s, i) => [said(s), charts.SERIES[i % charts.SERIES.length]]));
   };
   const drawConditions = () => {
     const all = B.rows({ ...state, condition: "", q: state.q });

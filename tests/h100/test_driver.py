@@ -1,0 +1,77 @@
+"""The driver of the GPU comparison: what it takes along, what it does again, and the page made from records."""
+
+import importlib.util
+import json
+import sys
+import tarfile
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+
+
+def script(name: str) -> ModuleType:
+    """A program of the scripts folder, as a module."""
+    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.setenv("IB_H100_HOME", str(tmp_path / "home"))
+    found = script("h100")
+    (tmp_path / "home").mkdir()
+    return found
+
+
+def test_code_is_copied_once_and_named_by_its_content(driver: ModuleType, tmp_path: Path) -> None:
+    repo = tmp_path / "repo"
+    for name in ("src", "scripts", "examples"):
+        (repo / name).mkdir(parents=True)
+        (repo / name / "a.py").write_text(name)
+    driver._copy_code(repo)
+    driver._copy_code(repo)
+    first = driver.code()
+    assert [p.name for p in driver.BASE.glob("code-*")] == [first.name]
+    assert (first / "examples" / "a.py").read_text() == "examples"
+    assert driver._settled({"state": "failed", "code": driver._version()})
+    assert not driver._settled({"state": "failed", "code": "another"})
+    assert driver._settled({"state": "done", "code": "another"})
+
+
+def test_records_leave_out_workspaces_and_keep_submissions(driver: ModuleType, tmp_path: Path) -> None:
+    run = driver.RUNS / "suite" / "decode" / "agent" / "default" / "21-1337"
+    for name in ("result.json", "solve/workspace/big", "freeze/submission/start_server.sh", "prepare/dev.jsonl"):
+        path = run / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    (driver.RUNS / ".salt").write_bytes(b"s")
+    (run / "server.err").write_bytes(b"x" * (driver.LOG_BYTES + 1))
+    driver.pack(tmp_path / "out")
+    with tarfile.open(tmp_path / "out" / "records.tar.xz") as tar:
+        names = {Path(name).name for name in tar.getnames()}
+    assert names == {".salt", "result.json", "start_server.sh"}
+
+
+def test_steps_are_named_once_and_ordered_by_worth(driver: ModuleType) -> None:
+    names = [step.name for step in driver.steps()]
+    assert len(set(names)) == len(names)
+    assert names.index("baseline") < names.index("default") < names.index("zoo") < names.index("again-1")
+
+
+def test_the_page_says_what_is_missing(tmp_path: Path) -> None:
+    report = script("h100_report")
+    faults = tmp_path / report.GATE / "faults.json"
+    faults.parent.mkdir(parents=True)
+    row = {"fault": "hangs", "outcome": "server_failed", "exit": 0, "seconds": 61.2, "reason": "a | b"}
+    faults.write_text(json.dumps([row | {"gpu_used_mib": [4, 4], "log": ""}]))
+    assert "| hangs | server_failed | 61 s | 4 MiB → 4 MiB | a / b |" in report.faults(tmp_path)
+    assert report.zoo(report.judged(tmp_path)) == report.margins(tmp_path) == "Not run."
+    assert report.searches([]) == "No search was run."
