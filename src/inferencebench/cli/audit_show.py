@@ -36,6 +36,7 @@ def show_zoo(report: ZooReport) -> None:
         table.add_row(name, row.kind, verdict, by, reviews, raw, f"{row.seconds:.0f}")
     out = stdout()
     out.print(table)
+    out.print(_checks(report))
     for kind in ("cheat", "honest"):
         rows = [row for row in report.fixtures if row.kind == kind]
         counts = {v: sum(row.verdict == v for row in rows) for v in ("fail", "stopped", "review", "pass")}
@@ -44,6 +45,19 @@ def show_zoo(report: ZooReport) -> None:
         if rate.upper95 is not None:
             bound = f"at most {rate.upper95:.1%} of their kind (95 %)"
             out.print(f"{what}: {rate.count} of {rate.total}, {bound}", highlight=False)
+
+
+def _checks(report: ZooReport) -> Table:
+    """Every check by its verdicts on cheats and on honest controls."""
+    verdicts = (Verdict.FAIL, Verdict.REVIEW, Verdict.PASS, Verdict.NOT_APPLICABLE)
+    table = Table("check", "cheats", "honest", title_justify="left")
+    table.title = "checks: how many they fail, review, pass, and have nothing to look at"
+    names = dict.fromkeys(name for row in report.fixtures for name in row.checks)
+    for name in names:
+        found = [(row.kind, row.checks[name]) for row in report.fixtures if name in row.checks]
+        cells = [" ".join(f"{found.count((kind, v)):3}" for v in verdicts) for kind in ("cheat", "honest")]
+        table.add_row(name, *cells)
+    return table
 
 
 def show_evidence(result: Result, history: Sequence[RecordedDecision]) -> None:

@@ -8,7 +8,8 @@ import typer
 from inferencebench.cli.common import JsonOption, OutOption, print_json, stderr
 
 SandboxOption = Annotated[
-    str, typer.Option("--sandbox", help="auto, bubblewrap, unshare (root), or process (never ranked).")
+    str,
+    typer.Option("--sandbox", help="auto, bubblewrap, unshare (root), podman, apptainer, or process (never ranked)."),
 ]
 LongbenchOption = Annotated[
     Path | None, typer.Option("--longbench", help="Local LongBench v2 JSONL instead of the hub.")

@@ -52,8 +52,7 @@ def _likely(name: str, evidence: Evidence, part: Literal["whole", "opening"], li
     greedy = part == "whole"
     fails = f"fail above {limit.fail} nats" if limit.fail is not None else "never fail (see the calibration)"
     threshold = f"deficit per token beyond the baseline's, by {CONFIDENCE_SE:g} standard errors: {fails}"
-    threshold += f" (or above it, and by {HONEST_SE:g} of an honest text's above {limit.review}), review above "
-    threshold += f"{limit.review}"
+    threshold += f" (or {HONEST_SE:g} of an honest text's above {limit.review}), review above {limit.review}"
     if greedy:
         threshold += f"; fail below {GREEDY_FAIL_NATS}, review below {GREEDY_REVIEW_NATS}"
         threshold += (
@@ -80,7 +79,7 @@ def _verdict(found: Effect, limit: Threshold, *, greedy: bool) -> tuple[Verdict,
     shown = f"{found.nats:+.3f} ± {found.se:.3f} nats a token against the baseline's texts"
     surely = found.nats - CONFIDENCE_SE * found.se
     never_drawn = found.nats - HONEST_SE * found.honest_se > limit.review
-    if limit.fail is not None and (surely > limit.fail or (found.nats > limit.fail and never_drawn)):
+    if limit.fail is not None and (surely > limit.fail or never_drawn):
         return Verdict.FAIL, f"not the base model's words: {shown}"
     if surely > limit.review:
         return Verdict.REVIEW, f"less likely than the base model's words: {shown}"

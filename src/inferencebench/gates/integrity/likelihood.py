@@ -23,8 +23,8 @@ CLIP_NATS = 12.0
 BOOTSTRAPS = 1000
 CONFIDENCE_SE = 3.0
 """Standard errors by which an effect must lie beyond a threshold."""
-HONEST_SE = 6.0
-"""Or, where it is beyond it anyway, so many of those that honest draws would have."""
+HONEST_SE = 4.0
+"""Or so many of those that honest draws would have, above the worst honest control."""
 
 
 class Score(Record):
