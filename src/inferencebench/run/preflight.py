@@ -28,6 +28,8 @@ MAX_GPU_TAKEN_GIB = 2.0
 BUSY_SECONDS = 0.3
 BUSY_SHARE = 0.25
 """Of one core, from which a process counts as a neighbour."""
+LISTED = 5
+"""Neighbours that are named."""
 _FINDINGS = TypeAdapter(tuple[Finding, ...])
 
 
@@ -119,7 +121,7 @@ def _neighbours() -> Finding:
         for key, seconds in after.items()
         if (share := (seconds - before.get(key, seconds)) / BUSY_SECONDS) >= BUSY_SHARE
     }
-    busiest = sorted(busy, key=lambda key: -busy[key])[:5]
+    busiest = sorted(busy, key=lambda key: -busy[key])[:LISTED]
     detail = ", ".join(f"pid {pid} {name} {busy[pid, name]:.0%} of a core" for pid, name in busiest)
     return Finding(
         area=AREA,
