@@ -5,7 +5,7 @@ OUT ?= demo
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: bench-load bench-search bench-site demo docs-h100 doctor help install install-dev lint schema test test-agents test-cluster test-export test-redteam test-search test-site test-vllm
+.PHONY: bench-campaign bench-load bench-search bench-site demo docs-h100 doctor help install install-dev lint schema test test-agents test-cluster test-export test-redteam test-search test-site test-vllm
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -42,10 +42,14 @@ test-agents: install-dev ## The four real command-line agents against a scripted
 	$(BIN)/python -m pytest -n 6 tests/agents_real --ignore tests/agents_real/test_runs.py
 	$(BIN)/python -m pytest --durations 5 tests/agents_real/test_runs.py
 
+CLUSTER := 'htcondor<25' 's3fs>=2026.9' 'moto[server]>=5.2' kubernetes-validate
 test-cluster: install-dev ## Campaigns on a real Slurm and a real Ray on this machine (installs them where it may)
-	@$(PYTHON) scripts/install.py --venv $(VENV) --dev --apt slurm-wlm --apt munge
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt '.[ray]' 'htcondor<25'
-	$(BIN)/python -m pytest tests/cluster tests/campaign/test_htcondor.py
+	@$(PYTHON) scripts/install.py --venv $(VENV) --dev --apt slurm-wlm --apt munge --apt faketime
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[ray,sync]' $(CLUSTER)
+	$(BIN)/python -m pytest -s --durations 10 tests/cluster tests/campaign/test_htcondor.py tests/campaign/test_recipes.py
+
+bench-campaign: install-dev ## Planning, watching and copying 2,160 runs, and what a run costs beside its work; 3 minutes
+	@$(BIN)/python benchmarks/bench_campaign.py
 
 bench-load: install-dev ## The load client beside its peers
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -r benchmarks/requirements.txt

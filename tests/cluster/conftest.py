@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -10,11 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from inferencebench.campaign.executors.contract import Executor, Life, Order, Status
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "sinfo")
+# cred_expire: a requeued job waits until its old credential has expired, by default for two minutes.
 CONFIG = """\
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
@@ -22,7 +25,7 @@ SlurmctldPort={port}
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.sock
+AuthInfo=socket={folder}/munge.sock,cred_expire=10
 CryptoType=crypto/munge
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool-%n
@@ -113,7 +116,7 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for command in commands:
             running.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
             time.sleep(0.5)
-        _wait_idle()
+        wait_nodes("2 idle")
         yield folder
     finally:
         for process in reversed(running):
@@ -126,16 +129,43 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             os.environ["SLURM_CONF"] = before
 
 
-def _wait_idle() -> None:
-    deadline = time.monotonic() + READY_S
+def start_node(name: str) -> "subprocess.Popen[bytes]":
+    """A node's daemon."""
+    argv = ["slurmd", "-D", "-N", name]
+    return subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def wait_nodes(wanted: str, limit_s: float = READY_S) -> None:
+    """Until `sinfo` says `wanted`, as `2 idle` or `1 down`, of some of the nodes."""
+    deadline = time.monotonic() + limit_s
     said = ""
     while time.monotonic() < deadline:
         done = subprocess.run(["sinfo", "-h", "-o", "%D %t"], capture_output=True, text=True, check=False)
         said = done.stdout.strip() or done.stderr.strip()
-        if said == "2 idle":
+        if wanted in [line.rstrip("*") for line in said.splitlines()]:
             return
         time.sleep(0.3)
-    raise AssertionError(f"Slurm did not come up: {said}")
+    raise AssertionError(f"no {wanted!r} among Slurm's nodes: {said}")
+
+
+def lose(node: str) -> None:
+    """The node loses its power: its daemon, its step daemons and what they started are killed at once."""
+    daemon = next(p for p in RUNNING if p.args[0] == "slurmd" and p.args[-1] == node)  # type: ignore[index]
+    RUNNING.remove(daemon)
+    work = [p for p in psutil.process_iter() if _environment(p).get("SLURMD_NODENAME") == node]
+    steps = {parent for p in work for parent in p.parents() if parent.name() == "slurmstepd"}
+    daemon.kill()
+    for process in [*steps, *work]:
+        if process.is_running():
+            process.send_signal(signal.SIGKILL)
+    daemon.wait()
+
+
+def _environment(process: psutil.Process) -> dict[str, str]:
+    try:
+        return process.environ()
+    except psutil.Error:
+        return {}
 
 
 NODE = {"num_cpus": 1, "num_gpus": 1, "resources": {"inferencebench": 1}, "object_store_memory": 80 * 2**20}

@@ -1,8 +1,8 @@
-"""What is Slurm's own, against a real Slurm: forgotten jobs, refusals, and a whole campaign."""
+"""What is Slurm's own, against a real Slurm: forgotten jobs, refusals, restarts, lost nodes, time limits."""
 
-import json
 import subprocess
-import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from inferencebench.campaign.executors.contract import Life, Status
 from inferencebench.campaign.executors.slurm import SlurmExecutor
 from inferencebench.campaign.model import Placement
 from inferencebench.errors import InfrastructureError, UserError
-from tests.cluster.conftest import RUNNING, ended, order, wait_for
+from tests.cluster.conftest import RUNNING, ended, lose, order, start_node, wait_for, wait_nodes
 
 
 @pytest.fixture
@@ -19,6 +19,20 @@ def executor(slurm: Path, tmp_path: Path) -> SlurmExecutor:
     return SlurmExecutor(Placement(kind="slurm", options={"cpus": 1}), tmp_path / "slurm")
 
 
+@pytest.fixture(scope="module")
+def late(slurm: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[SlurmExecutor, str, Path]:
+    """A job with a limit of a minute that does not end when it is told; placed first, since that takes a while."""
+    folder = tmp_path_factory.mktemp("late")
+    executor = SlurmExecutor(Placement(kind="slurm", options={"cpus": 1}), folder / "slurm")
+    code = (
+        "import signal, time; signal.signal(signal.SIGTERM, lambda *a: print('told', flush=True))\n"
+        "while True: time.sleep(1)"
+    )
+    handle = executor.place([order(folder, "t", code, limit_s=60.0)])["t"]
+    return executor, handle, folder / "t.log"
+
+
+@pytest.mark.usefixtures("late")
 def test_the_controller_answers(executor: SlurmExecutor) -> None:
     probe = executor.probe()
     assert probe.ok, probe.detail
@@ -58,19 +72,45 @@ def test_a_restarted_controller_keeps_its_jobs_and_is_waited_for(
     assert (tmp_path / "r.log").read_text().count("up") == 1
 
 
-def test_a_campaign_of_real_runs_gives_the_local_ones_outcomes(slurm: Path, tmp_path: Path) -> None:
-    tiny = Path(__file__).parents[1] / "e2e" / "tiny.toml"
-    outcomes = {}
-    for kind, options in (("local", ""), ("slurm", '[executor.options]\ngres = "gpu:1"\ncpus = 1\n')):
-        file, out = tmp_path / f"{kind}.toml", tmp_path / kind
-        file.write_text(
-            f'name = "{kind}"\n[matrix]\nsuites = ["{tiny}"]\nscenarios = ["decode"]\nagents = ["engine:llamacpp"]\n'
-            f'seed_pairs = [{{ dev = 21, eval = 1337 }}]\n[executor]\nkind = "{kind}"\n{options}'
-        )
-        argv = [sys.executable, "-m", "inferencebench", "campaign", "run", str(file), "--out", str(out), "--json"]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=280, check=False)
-        assert done.returncode == 0, done.stderr[-2000:]
-        rows = json.loads(done.stdout)["tasks"]
-        outcomes[kind] = sorted((row["directory"], row["outcome"], row["attempts"]) for row in rows)
-    assert outcomes["local"] == outcomes["slurm"]
-    assert [row[1] for row in outcomes["slurm"]] == ["passed", "passed"]
+UP = "import os, time; print('up', os.environ['SLURMD_NODENAME'], flush=True); time.sleep({})"
+
+
+def until(executor: SlurmExecutor, handle: str, ready: Callable[[Status], bool]) -> Status:
+    deadline = time.monotonic() + 90
+    while not ready(status := executor.poll([handle])[handle]):
+        assert time.monotonic() < deadline, status
+        time.sleep(0.3)
+    return status
+
+
+def test_a_requeued_job_begins_again_and_is_told_apart(executor: SlurmExecutor, tmp_path: Path) -> None:
+    handle = executor.place([order(tmp_path, "q", UP.format(4))])["q"]
+    wait_for(tmp_path / "q.log", "up")
+    assert until(executor, handle, lambda status: status.life is Life.RUNNING).restarts == 0
+    subprocess.run(["scontrol", "requeue", handle.partition(":")[0]], check=True)
+    assert until(executor, handle, lambda status: status.restarts == 1).life in (Life.QUEUED, Life.RUNNING)
+    status = until(executor, handle, lambda status: status.life is Life.ENDED)
+    assert (status.exit_code, status.restarts) == (0, 1)
+    assert (tmp_path / "q.log").read_text().count("up") == 2
+
+
+def test_a_lost_node_s_job_is_begun_again_elsewhere(executor: SlurmExecutor, tmp_path: Path) -> None:
+    handle = executor.place([order(tmp_path, "l", UP.format(20), devices=1)])["l"]
+    wait_for(tmp_path / "l.log", "up")
+    node = (tmp_path / "l.log").read_text().split()[1]
+    until(executor, handle, lambda status: status.life is Life.RUNNING)
+    lose(node)
+    wait_nodes("1 down", 60)
+    RUNNING.append(start_node(node))
+    status = until(executor, handle, lambda status: status.life is Life.ENDED)
+    assert (status.exit_code, status.restarts) == (0, 1)
+    assert (tmp_path / "l.log").read_text().count("up") == 2
+
+
+def test_the_time_limit_warns_then_kills_and_says_so(late: tuple[SlurmExecutor, str, Path]) -> None:
+    """Slurm counts whole minutes, and warns one before: a run that does not listen is killed after one and a half."""
+    executor, handle, log = late
+    wait_for(log, "told")
+    status = until(executor, handle, lambda status: status.life is Life.ENDED)
+    assert status.exit_code is None
+    assert status.reason.startswith("TIMEOUT")

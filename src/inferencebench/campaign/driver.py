@@ -12,8 +12,9 @@ from enum import StrEnum
 from pathlib import Path
 
 from inferencebench.campaign.executors.contract import Executor, Life, Order, Status
-from inferencebench.campaign.journal import History, Journal, State, outcome, spent_usd, state
+from inferencebench.campaign.journal import History, Journal, State, outcome, state
 from inferencebench.campaign.plan import Plan, Task
+from inferencebench.campaign.spend import Spend, limit_s, ran_s, spend, stop
 from inferencebench.errors import InfrastructureError
 from inferencebench.run.machine import lease
 
@@ -44,9 +45,11 @@ class Snapshot:
     states: Mapping[str, State]
     where: Mapping[str, str]
     """Host of each running task."""
-    spent_usd: float
+    spent: Spend
     stopped: str | None
     """Why nothing more is placed; None: it goes on."""
+    open: int
+    """Placements that have not ended; a run may be done before its processes are gone."""
 
 
 class Driver:
@@ -64,8 +67,12 @@ class Driver:
         with lease(self._out / ".campaign" / ".lock", wait=False):
             journal = Journal(self._out)
             away_since: float | None = None
+            started = False
             while True:
                 try:
+                    if not started:
+                        journal.append("started", "", executor=self._executor.name)
+                        started = True
                     snapshot = self._step(journal)
                     away_since = None
                 except OSError as error:
@@ -75,44 +82,76 @@ class Driver:
                     time.sleep(POLL_S)
                     continue
                 self._watch(snapshot)
-                active = {State.PLACED, State.RUNNING}
-                if not snapshot.stopped and State.WAITING in snapshot.states.values():
-                    active.add(State.WAITING)
-                if active.isdisjoint(snapshot.states.values()):
+                waiting = not snapshot.stopped and State.WAITING in snapshot.states.values()
+                if not (waiting or snapshot.open or State.RUNNING in snapshot.states.values()):
                     return snapshot
                 time.sleep(POLL_S)
 
+    def note(self) -> None:
+        """Write down what began and ended, and place nothing. The caller holds the directory's lock."""
+        journal = Journal(self._out)
+        self._collect(journal, journal.histories(), journal.cancelled())
+
     def _step(self, journal: Journal) -> Snapshot:
         histories = journal.histories()
-        where = self._collect(journal, histories)
+        cancelled = journal.cancelled()
+        where = self._collect(journal, histories, cancelled)
         self._give_up(journal, histories)
-        spent = spent_usd(self._out, self._plan.tasks)
-        stopped = self._bound(spent)
+        if cancelled and where:
+            self._executor.cancel([handle for task in where if (handle := histories[task].handle)])
+        spent = spend(self._plan, self._out, histories, time.time())
+        stopped = "it was cancelled" if cancelled else stop(self._plan.campaign, spent)
         if not stopped:
             self._place(journal, histories)
         states = {task.id: state(self._out, task, histories[task.id]) for task in self._plan.tasks}
-        return Snapshot(states, where, spent, stopped)
+        placed = sum(histories[task.id].handle is not None for task in self._plan.tasks)
+        return Snapshot(states, where, spent, stopped, placed)
 
-    def _collect(self, journal: Journal, histories: dict[str, History]) -> dict[str, str]:
-        """Note every placement that ended; gives where the others are."""
+    def _collect(self, journal: Journal, histories: dict[str, History], cancelled: bool) -> dict[str, str]:
+        """Note what began, what the scheduler began again, and what ended; gives where the others are."""
         handles = {h.handle: task for task, h in histories.items() if h.handle and task in self._tasks}
         where = {}
         for handle, status in self._executor.poll(list(handles)).items():
             task = self._tasks[handles[handle]]
+            history = histories[task.id]
+            if status.restarts > history.restarts:
+                self._requeued(journal, task, history, status)
+                history = histories[task.id] = journal.histories()[task.id]
+            if status.life is Life.RUNNING and history.began_at is None:
+                journal.append("began", task.id, handle=handle, where=status.where)
+                history.began_at, history.where = time.time(), status.where
             if status.life in (Life.QUEUED, Life.RUNNING):
                 where[task.id] = status.where
                 continue
-            finished = outcome(self._out, task) is not None
-            reason = status.reason if finished else f"{status.reason or status.life}: {_last_line(self._log(task))}"
-            again = not finished and meaning(status) is End.AGAIN
-            journal.append(
-                "ended", task.id, handle=handle, exit_code=status.exit_code, reason=reason, infrastructure=again,
-                where=status.where,
-            )  # fmt: skip
-            if not finished and not again:
-                journal.append("gave_up", task.id, reason=reason)
+            self._ended(journal, task, history, status, cancelled)
             histories.update(journal.histories())
         return where
+
+    def _requeued(self, journal: Journal, task: Task, history: History, status: Status) -> None:
+        """A restart by the scheduler is an infrastructure failure like any other, and uses up an attempt."""
+        reason = f"{self._executor.name} started it again{f' ({status.reason})' if status.reason else ''}"
+        journal.append(
+            "requeued", task.id, handle=history.handle, restarts=status.restarts, reason=reason,
+            ran_s=self._ran_s(task, history),
+        )  # fmt: skip
+        if len(history.failures) + 1 >= self._plan.campaign.retry.attempts and history.handle:
+            self._executor.cancel([history.handle])
+
+    def _ended(self, journal: Journal, task: Task, history: History, status: Status, cancelled: bool) -> None:
+        finished = outcome(self._out, task) is not None
+        reason = status.reason if finished else f"{status.reason or status.life}: {_last_line(self._log(task))}"
+        again = not finished and meaning(status) is End.AGAIN
+        journal.append(
+            "ended", task.id, handle=history.handle, exit_code=status.exit_code, where=status.where or history.where,
+            reason=f"cancelled; {reason}" if cancelled and not finished else reason,
+            infrastructure=again and not cancelled,
+            ran_s=self._ran_s(task, history),
+        )  # fmt: skip
+        if not (finished or again or cancelled):
+            journal.append("gave_up", task.id, reason=reason)
+
+    def _ran_s(self, task: Task, history: History) -> float:
+        return round(ran_s(history, time.time(), limit_s(self._plan.campaign, task)), 3)
 
     def _give_up(self, journal: Journal, histories: dict[str, History]) -> None:
         """End what used up its attempts, and what waits for a baseline that did."""
@@ -168,19 +207,13 @@ class Driver:
             task=task.id,
             argv=(python, "-m", "inferencebench", *task.argv(campaign, self._out), "--wait", "--preflight"),
             devices=task.devices,
-            time_limit_s=task.estimated_s * campaign.executor.time_margin,
+            time_limit_s=limit_s(campaign, task),
             log=self._log(task),
             env={},
         )
 
     def _log(self, task: Task) -> Path:
         return self._out / ".campaign" / "logs" / f"{task.id}.log"
-
-    def _bound(self, spent: float) -> str | None:
-        bounds = self._plan.campaign.bounds
-        if bounds.max_usd is not None and spent >= bounds.max_usd:
-            return f"spent ${spent:.2f} of ${bounds.max_usd:.2f}"
-        return None
 
 
 def _last_line(log: Path) -> str:

@@ -4,7 +4,6 @@ import fcntl
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -39,9 +38,17 @@ class History:
     """What the log says of one task."""
 
     placed: int = 0
-    """How often it was placed and really begun by us; every one is an attempt."""
+    """How often it was placed, restarts by the scheduler included; every one is an attempt."""
     handle: str | None = None
     """The executor's name of the newest placement; None when that ended."""
+    began_at: float | None = None
+    """Epoch seconds at which that placement was first seen to run; None: it waits, or there is none."""
+    where: str = ""
+    """Host and devices of that placement, once it runs."""
+    restarts: int = 0
+    """How often the scheduler itself restarted that placement."""
+    ran_s: float = 0.0
+    """Seconds for which all its placements that ended had their devices."""
     ended_at: float = 0.0
     """Epoch seconds of the newest end."""
     failures: list[str] = field(default_factory=list)
@@ -61,26 +68,45 @@ class Journal:
         self._log.path.touch()
 
     def append(self, event: str, task: str, **fields: Any) -> None:
-        """`placed` (handle), `ended` (reason, exit_code, infrastructure), `gave_up` (reason)."""
+        """Of a task: `placed` (handle), `began` (where), `requeued` (restarts, reason, ran_s), `ended` (reason,
+        exit_code, infrastructure, ran_s), `gave_up` (reason); of the campaign, with no task: `started`, `cancelled`."""
         self._log.append(event, task=task, **fields)
 
     def histories(self) -> dict[str, History]:
         """What happened to each task so far. Raises OSError when the log is away: no log is not an empty log."""
         found: dict[str, History] = defaultdict(History)
         for row in read_jsonl(self._log.path):
-            history = found[str(row.get("task"))]
+            if not row.get("task"):
+                continue
+            history = found[str(row["task"])]
             match row.get("event"):
                 case "placed":
                     history.placed += 1
                     history.handle = str(row.get("handle"))
+                    history.began_at, history.where, history.restarts = None, "", 0
+                case "began":
+                    history.began_at = float(row.get("at", 0.0))
+                    history.where = str(row.get("where", ""))
+                case "requeued":
+                    restarts = int(row.get("restarts", 0))
+                    history.placed += restarts - history.restarts
+                    history.restarts, history.began_at = restarts, None
+                    history.ran_s += float(row.get("ran_s") or 0.0)
+                    history.failures.append(str(row.get("reason")))
                 case "ended":
-                    history.handle = None
+                    history.handle = history.began_at = None
+                    history.ran_s += float(row.get("ran_s") or 0.0)
                     history.ended_at = float(row.get("at", 0.0))
                     if row.get("infrastructure"):
                         history.failures.append(str(row.get("reason")))
                 case "gave_up":
                     history.hopeless = str(row.get("reason"))
         return found
+
+    def cancelled(self) -> bool:
+        """Whether it was cancelled since it was last started. Raises OSError when the log is away."""
+        events = [row.get("event") for row in read_jsonl(self._log.path)]
+        return next((event == "cancelled" for event in reversed(events) if event in ("started", "cancelled")), False)
 
     def started_at(self) -> float | None:
         """Epoch seconds of the first placement; None before it."""
@@ -114,7 +140,7 @@ def state(out: Path, task: Task, history: History) -> State:
     """Where the task is; the run directory wins over the log."""
     if outcome(out, task) is not None:
         return State.DONE
-    if in_progress(out, task):
+    if history.began_at is not None or in_progress(out, task):
         return State.RUNNING
     if history.hopeless:
         return State.FAILED
@@ -127,15 +153,3 @@ def last_event_age_s(out: Path, task: Task, now: float) -> float | None:
         return max(0.0, now - (out / task.directory / "events.jsonl").stat().st_mtime)
     except OSError:
         return None
-
-
-def spent_usd(out: Path, tasks: Iterable[Task]) -> float:
-    """US dollars that the finished runs say they cost."""
-    total = 0.0
-    for task in tasks:
-        try:
-            cost = json.loads((out / task.directory / "result.json").read_bytes())["cost"]
-            total += sum(float(cost.get(name) or 0.0) for name in ("api_usd", "machine_usd"))
-        except (OSError, ValueError, LookupError, TypeError, AttributeError):
-            continue
-    return total

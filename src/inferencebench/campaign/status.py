@@ -4,8 +4,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from inferencebench.campaign.journal import STUCK_S, Journal, State, last_event_age_s, outcome, spent_usd, state
+from inferencebench.campaign.journal import STUCK_S, Journal, State, last_event_age_s, outcome, state
 from inferencebench.campaign.plan import Plan, Task
+from inferencebench.campaign.spend import Spend, spend, stop
 from inferencebench.suites.model import Record
 
 
@@ -17,6 +18,8 @@ class TaskStatus(Record):
     state: State
     outcome: str | None
     attempts: int
+    where: str
+    """Host and devices, while it runs."""
     silent_s: float | None
     """Seconds since its last event, while it runs."""
     note: str = ""
@@ -32,7 +35,9 @@ class CampaignStatus(Record):
     """Of the estimated device time, not of the number of runs."""
     eta_s: float | None
     """At the pace so far; None before the first run ended or after the last."""
-    spent_usd: float
+    spent: Spend
+    stopped: str | None
+    """Why nothing more is placed: a bound that is reached, or it was cancelled; None: it goes on."""
     stuck: tuple[str, ...]
     """Directories of runs that have been silent for longer than their budget and half an hour."""
     tasks: tuple[TaskStatus, ...]
@@ -57,11 +62,13 @@ def status(plan: Plan, out: Path) -> CampaignStatus:
                 state=where,
                 outcome=found.value if found else None,
                 attempts=history.placed,
+                where=history.where if where is State.RUNNING else "",
                 silent_s=last_event_age_s(out, task, now) if where is State.RUNNING else None,
                 note=history.hopeless or (history.failures[-1] if history.failures and not found else ""),
             )
         )
     stuck = [row.directory for row, task in zip(rows, plan.tasks, strict=True) if _is_stuck(row, task)]
+    spent = spend(plan, out, histories, now)
     share = done_s / total_s if total_s else 0.0
     return CampaignStatus(
         name=plan.campaign.name,
@@ -69,7 +76,8 @@ def status(plan: Plan, out: Path) -> CampaignStatus:
         outcomes=dict(Counter(row.outcome for row in rows if row.outcome)),
         done_share=share,
         eta_s=_eta_s(journal, share, now),
-        spent_usd=spent_usd(out, plan.tasks),
+        spent=spent,
+        stopped="it was cancelled" if journal.cancelled() else stop(plan.campaign, spent),
         stuck=tuple(stuck),
         tasks=tuple(rows),
     )

@@ -5,14 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from inferencebench.cli.campaign_show import plan_json, show_plan, show_status
 from inferencebench.cli.common import JsonOption, OutOption, print_json, stderr, stdout
 
 if TYPE_CHECKING:
     from inferencebench.campaign.driver import Snapshot
     from inferencebench.campaign.plan import Plan
-    from inferencebench.campaign.status import CampaignStatus
 
 FileArgument = Annotated[Path, typer.Argument(help="Campaign file (TOML); see docs/campaigns.md.")]
+
+WATCH_S = 5.0
 
 app = typer.Typer(help="Plan, run and watch a matrix of runs on this machine or a scheduler.", no_args_is_help=True)
 
@@ -28,9 +30,9 @@ def plan(file: FileArgument, json: JsonOption = False) -> None:
 
     the_plan = planning.plan(model.load(file))
     if json:
-        print_json(_plan_json(the_plan))
+        print_json(plan_json(the_plan))
     else:
-        _show_plan(the_plan)
+        show_plan(the_plan)
 
 
 @app.command("run")
@@ -59,36 +61,99 @@ def run(file: FileArgument, out: OutOption = Path("runs"), json: JsonOption = Fa
             Driver(the_plan, out, executor, bar.show).run()
     finally:
         executor.close()
-    _print(status(the_plan, out), json)
+    if json:
+        print_json(status(the_plan, out))
+    else:
+        show_status(status(the_plan, out))
 
 
 @app.command("status")
-def status_command(file: FileArgument, out: OutOption = Path("runs"), json: JsonOption = False) -> None:
+def status_command(
+    file: FileArgument,
+    out: OutOption = Path("runs"),
+    watch: Annotated[bool, typer.Option("--watch", help="Again every few seconds, until Ctrl-C.")] = False,
+    json: JsonOption = False,
+) -> None:
     """Print how far a campaign is: runs by state, outcomes, pace, spend, and what is stuck.
 
     Example: inferencebench campaign status nightly.toml --out runs --json
     """
+    import time
+
     from inferencebench.campaign import model
     from inferencebench.campaign import plan as planning
     from inferencebench.campaign.status import status
 
-    _print(status(planning.plan(model.load(file)), out), json)
+    the_plan = planning.plan(model.load(file))
+    while watch:
+        stdout().clear()
+        show_status(status(the_plan, out))
+        time.sleep(WATCH_S)
+    if json:
+        print_json(status(the_plan, out))
+    else:
+        show_status(status(the_plan, out))
 
 
 @app.command("cancel")
 def cancel(file: FileArgument, out: OutOption = Path("runs")) -> None:
-    """End what a campaign has placed. `campaign run` continues it later.
+    """End what a campaign has placed, and wait until it has ended. `campaign run` continues it later.
 
     Example: inferencebench campaign cancel nightly.toml --out runs
     """
+    from inferencebench.campaign import cancel as cancelling
     from inferencebench.campaign import model
+    from inferencebench.campaign import plan as planning
     from inferencebench.campaign.executors import registry
-    from inferencebench.campaign.journal import FOLDER, Journal
+    from inferencebench.campaign.journal import FOLDER
+    from inferencebench.errors import InfrastructureError
 
-    executor = registry.get(model.load(file), out / FOLDER)
-    handles = [history.handle for history in Journal(out).histories().values() if history.handle]
-    executor.cancel(handles)
-    stdout().print(f"{len(handles)} placements told to end", highlight=False)
+    campaign = model.load(file)
+    executor = registry.get(campaign, out / FOLDER)
+    try:
+        done = cancelling.cancel(planning.plan(campaign), out, executor)
+    finally:
+        executor.close()
+    if done.left:
+        raise InfrastructureError(f"{len(done.left)} placements have not ended yet: {', '.join(done.left[:3])}, …")
+    stdout().print(f"{done.told} placements ended; `campaign run` continues", highlight=False)
+
+
+@app.command("sync")
+def sync(
+    file: FileArgument,
+    to: Annotated[
+        str, typer.Argument(help="Where to: s3://bucket/prefix, sftp://host/path, gs://…, file:///path or a path.")
+    ],
+    out: OutOption = Path("runs"),
+    option: Annotated[
+        list[str] | None, typer.Option("--option", help="NAME=VALUE for the file system, such as endpoint_url=…")
+    ] = None,
+    disclose: Annotated[
+        bool, typer.Option("--disclose", help="Also the salt and the eval sets; refused while runs are left.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Copy the records of a campaign to an object store or another host. Again: only what is new or changed.
+
+    Finished runs only. Never copied: keys, locks, and without --disclose the salt and the eval sets.
+
+    Example: inferencebench campaign sync nightly.toml s3://bucket/nightly --out runs
+    """
+    from inferencebench.campaign import model
+    from inferencebench.campaign import plan as planning
+    from inferencebench.campaign.sync import sync as synchronize
+    from inferencebench.campaign.target import target
+
+    report = synchronize(planning.plan(model.load(file)), out, target(to, option or []), disclose=disclose)
+    if json:
+        print_json(report)
+        return
+    stdout().print(
+        f"{report.copied} files copied ({report.copied_bytes / 2**20:.1f} MiB), {report.same} were there; "
+        f"{report.finished} finished runs at {to}; {report.sealed} files of the eval side held back",
+        highlight=False,
+    )
 
 
 class _Bar:
@@ -117,66 +182,8 @@ class _Bar:
         states = list(snapshot.states.values())
         finished = states.count(State.DONE) + states.count(State.FAILED)
         detail = f"{states.count(State.RUNNING)} running, {states.count(State.FAILED)} given up"
+        if snapshot.spent.usd:
+            detail += f", ${snapshot.spent.usd:.2f}"
         if snapshot.stopped:
             detail += f"; nothing more is placed: {snapshot.stopped}"
         self._progress.update(self._task, completed=finished, detail=detail)
-
-
-def _plan_json(plan: "Plan") -> dict[str, object]:
-    tasks = [
-        {
-            "id": t.id,
-            "directory": str(t.directory),
-            "after": t.after,
-            "devices": t.devices,
-            "estimated_s": t.estimated_s,
-        }
-        for t in plan.tasks
-    ]
-    return {
-        "name": plan.campaign.name,
-        "runs": len(plan.tasks),
-        "baselines": sum(t.after is None for t in plan.tasks),
-        "device_hours": round(plan.device_hours, 2),
-        "estimated_usd": round(plan.usd, 2),
-        "disk_gib": round(plan.disk_gib, 1),
-        "tasks": tasks,
-    }
-
-
-def _show_plan(plan: "Plan") -> None:
-    from collections import Counter
-
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table("suite", "agent", "condition", "runs", title=f"campaign {plan.campaign.name}", title_justify="left")
-    counts = Counter((t.suite, t.agent, t.condition.name) for t in plan.tasks)
-    for (suite, agent, condition), count in counts.items():
-        table.add_row(Text(suite), Text(agent), Text(condition), str(count))
-    stdout().print(table)
-    baselines = sum(t.after is None for t in plan.tasks)
-    stdout().print(
-        f"{len(plan.tasks)} runs ({baselines} baselines first), about {plan.device_hours:.1f} device hours, "
-        f"${plan.usd:.2f}, {plan.disk_gib:.1f} GiB; executor {plan.campaign.executor.kind}",
-        highlight=False,
-    )
-
-
-def _print(found: "CampaignStatus", json: bool) -> None:
-    if json:
-        print_json(found)
-        return
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table("run", "state", "outcome", "attempts", "note", title=f"campaign {found.name}", title_justify="left")
-    for row in found.tasks:
-        if row.state != "waiting":
-            note = row.note or (f"silent for {row.silent_s:.0f} s" if row.directory in found.stuck else "")
-            table.add_row(Text(row.directory), row.state.value, row.outcome or "", str(row.attempts), Text(note))
-    if table.row_count:
-        stdout().print(table)
-    states = ", ".join(f"{count} {state}" for state, count in sorted(found.states.items()))
-    eta = f", about {found.eta_s / 60:.0f} min to go" if found.eta_s is not None else ""
-    stdout().print(f"{found.done_share:.0%} done: {states}{eta}; spent ${found.spent_usd:.2f}", highlight=False)

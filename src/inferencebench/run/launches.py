@@ -13,6 +13,7 @@ from inferencebench.paths import WEIGHTS, cache_dir
 from inferencebench.run.bench import Bench
 from inferencebench.run.events import EventLog
 from inferencebench.run.machine import lease
+from inferencebench.run.neighbours import device_name
 from inferencebench.run.relaunch import Relaunched, Stopped, relaunched
 from inferencebench.sandbox.contract import Sandbox
 
@@ -24,22 +25,39 @@ class Device:
         self._bench, self._shared = bench, shared
         self._stack = ExitStack()
         self._held = False
+        self._told: list[EventLog] = []
 
-    def hold(self) -> None:
-        """Wait until no other run of this machine works on the device, unless this group shares it."""
-        if self._held or self._shared:
+    def hold(self, events: EventLog) -> None:
+        """Wait until no other run of this machine works on the device, unless this group shares it; `events` learns
+        from when on its run has it, and until when."""
+        if self._shared:
+            return
+        self._take()
+        if events not in self._told:
+            self._told.append(events)
+            events.append("device_held", devices=self._names())
+
+    def _take(self) -> None:
+        if self._held:
             return
 
         def waiting() -> None:
             self._bench.reporter.note("waiting for another run on this machine")
 
-        names = [f"device-gpu{number}.lock" for number in sorted(self._bench.gpus)] or ["device.lock"]
-        for name in names:
-            self._stack.enter_context(lease(cache_dir() / "leases" / name, wait=True, on_wait=waiting))
+        for name in self._names():
+            path = cache_dir() / "leases" / f"{name}.lock"
+            self._stack.enter_context(lease(path, wait=True, on_wait=waiting))
         self._held = True
+
+    def _names(self) -> list[str]:
+        """Of the devices, in the order in which everybody takes them."""
+        return sorted(map(device_name, self._bench.gpus)) or [device_name(None)]
 
     def release(self) -> None:
         """Give the device back."""
+        for events in self._told:
+            events.append("device_released")
+        self._told.clear()
         self._held = False
         self._stack.close()
 

@@ -17,15 +17,19 @@ from inferencebench.doctor import resources
 from inferencebench.doctor.model import Finding, Status
 from inferencebench.errors import InfrastructureError
 from inferencebench.files import write_json
-from inferencebench.run.neighbours import foreign_users
+from inferencebench.run.neighbours import foreign_users, gpu_state
 
 FILE = "preflight.json"
 AREA = "preflight"
 MIN_DISK_GIB = 1.0
 MIN_MEMORY_GIB = 2.0
+MAX_GPU_TAKEN_GIB = 2.0
+"""Of a GPU's memory; the driver itself takes less."""
 BUSY_SECONDS = 0.3
 BUSY_SHARE = 0.25
 """Of one core, from which a process counts as a neighbour."""
+LISTED = 5
+"""Neighbours that are named."""
 _FINDINGS = TypeAdapter(tuple[Finding, ...])
 
 
@@ -34,7 +38,7 @@ def check(out: Path, directory: Path, gpus: Sequence[int]) -> tuple[Finding, ...
 
     Raises InfrastructureError, naming what is missing, when a run must not start here."""
     found = (
-        *(_gpu(number) for number in gpus),
+        *(find(number) for number in gpus for find in (_gpu, _gpu_clocks)),
         _space("disk", shutil.disk_usage(out).free, MIN_DISK_GIB, f"in {out}"),
         _space("memory", psutil.virtual_memory().available, MIN_MEMORY_GIB, "of main memory"),
         _neighbours(),
@@ -58,13 +62,40 @@ def read(directory: Path) -> tuple[Finding, ...] | None:
 
 
 def _gpu(number: int) -> Finding:
+    """Whether the GPU is ours alone: no process on it, and none of its memory taken by one that we cannot see."""
     users = foreign_users(number)
+    state = gpu_state(number)
+    taken_gib = (state.used_mib or 0.0) / 1024 if state else 0.0
+    hidden = not users and taken_gib > MAX_GPU_TAKEN_GIB
+    detail = f"used by pid {', '.join(map(str, users))}" if users else "no process computes on it"
+    if state:
+        detail += f", {taken_gib:.1f} GiB taken" + (" by a process that is not visible here" if hidden else "")
     return Finding(
         area=AREA,
         name=f"gpu {number}",
-        status=Status.MISSING if users else Status.OK,
-        detail=f"used by pid {', '.join(map(str, users))}" if users else "no process computes on it",
-        remedy="end the process, or run elsewhere" if users else "",
+        status=Status.MISSING if users or hidden else Status.OK,
+        detail=detail,
+        remedy="end the process, or run elsewhere" if users or hidden else "",
+    )
+
+
+def _gpu_clocks(number: int) -> Finding:
+    """Clocks and heat; a GPU that is slowed down measures its cooling."""
+    state = gpu_state(number)
+    if state is None:
+        return Finding(area=AREA, name=f"gpu {number} clocks", status=Status.WARN, detail="nvidia-smi does not answer")
+    detail = (
+        f"SM {state.sm_mhz or 0:.0f} of {state.max_sm_mhz or 0:.0f} MHz, {state.celsius or 0:.0f} °C, "
+        f"{state.watts or 0:.0f} W"
+    )
+    if state.throttled:
+        detail += f"; slowed down: {', '.join(state.throttled)}"
+    return Finding(
+        area=AREA,
+        name=f"gpu {number} clocks",
+        status=Status.WARN if state.throttled else Status.OK,
+        detail=detail,
+        remedy="let it cool, or ask who runs the machine" if state.throttled else "",
     )
 
 
@@ -90,7 +121,7 @@ def _neighbours() -> Finding:
         for key, seconds in after.items()
         if (share := (seconds - before.get(key, seconds)) / BUSY_SECONDS) >= BUSY_SHARE
     }
-    busiest = sorted(busy, key=lambda key: -busy[key])[:5]
+    busiest = sorted(busy, key=lambda key: -busy[key])[:LISTED]
     detail = ", ".join(f"pid {pid} {name} {busy[pid, name]:.0%} of a core" for pid, name in busiest)
     return Finding(
         area=AREA,

@@ -78,7 +78,7 @@ class RunContext:
 
     def hold_device(self) -> None:
         """Wait until no other run of this machine works on the device, unless the spec shares it."""
-        self._device.hold()
+        self._device.hold(self.events)
 
     def serve(self, logs: Path, *, fresh: bool) -> Served:
         """The running server of the frozen submission; launched anew when `fresh` or when none is alive.

@@ -33,6 +33,8 @@ class Status(NamedTuple):
     """In the executor's own words: `NODE_FAIL`, `TIMEOUT`, `OUT_OF_MEMORY`, …"""
     where: str = ""
     """Host, and devices if known."""
+    restarts: int = 0
+    """How often the scheduler itself started the placement again."""
 
 
 @dataclass(frozen=True)

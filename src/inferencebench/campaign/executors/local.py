@@ -20,7 +20,7 @@ import psutil
 
 from inferencebench.campaign.executors.contract import Life, Order, Status
 from inferencebench.paths import cache_dir
-from inferencebench.run.neighbours import foreign_users
+from inferencebench.run.neighbours import device_name, foreign_users
 from inferencebench.sandbox.contract import Probe
 
 PR_SET_PDEATHSIG = 1
@@ -121,7 +121,9 @@ class LocalExecutor:
 
     def _take(self, devices: int) -> Slot | None:
         """Locks of the wanted devices (of one CPU slot), or None when they are not to be had now."""
-        names = [f"gpu-{number}" for number in self._gpus] if devices else [f"cpu-{n}" for n in range(self._slots)]
+        host = os.uname().nodename
+        slots = [f"{host}-cpu-{n}" for n in range(self._slots)]
+        names = [f"slot-{device_name(number)}" for number in self._gpus] if devices else slots
         wanted = max(devices, 1)
         found: list[int] = []
         locks: list[int] = []

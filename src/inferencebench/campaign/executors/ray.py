@@ -43,7 +43,7 @@ class Runner:
         import ray
 
         env = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}  # Ray's own, not ours
-        env["RAY_NODE_ID"] = ray.get_runtime_context().get_node_id()
+        self._node = env["RAY_NODE_ID"] = str(ray.get_runtime_context().get_node_id())
         self._me = ray.get_runtime_context().current_actor
         self._child = subprocess.Popen(
             command(Path(orders), index, python), env=env, stdin=subprocess.DEVNULL, preexec_fn=die_with_parent,
@@ -52,8 +52,9 @@ class Runner:
         threading.Thread(target=self._leave, daemon=True).start()
 
     def where(self) -> str:
-        """Host and GPUs."""
-        return f"{os.uname().nodename} gpus={os.environ.get('CUDA_VISIBLE_DEVICES', '')} pid={self._child.pid}"
+        """Host, Ray's own name of the node, and GPUs."""
+        gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        return f"{os.uname().nodename} node={self._node[:12]} gpus={gpus} pid={self._child.pid}"
 
     def cancel(self) -> None:
         """Tell the run to end; the actor leaves after it."""

@@ -30,8 +30,8 @@ WARNING_S = 60
 QUEUED = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD", "SPECIAL_EXIT"}
 RUNNING = {"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "RESIZING", "SIGNALING", "STAGE_OUT"}
 OPTIONS = {"partition", "account", "qos", "constraint", "gres", "cpus", "memory", "setup", "extra", "python"}
-COLUMNS = "JobArrayID:40,State:24,Reason:60,NodeList:60,exit_code:12"
-WIDTHS = (40, 24, 60, 60, 12)
+COLUMNS = "JobArrayID:40,State:24,Reason:60,NodeList:60,exit_code:12,RestartCnt:12"
+WIDTHS = (40, 24, 60, 60, 12, 12)
 
 
 class _Job(NamedTuple):
@@ -162,11 +162,12 @@ def _status(job: _Job, row: list[str] | None) -> Status:
     code = read_exit(exit_file(job.orders, job.element))
     if row is None:
         return Status(Life.ENDED, code, f"exit code {code}") if code is not None else Status(Life.LOST)
-    _, state, reason, nodes, raw = row
+    _, state, reason, nodes, raw, count = row
+    restarts = int(count) if count.isdigit() else 0
     if state in QUEUED:
-        return Status(Life.QUEUED, reason=reason, where=reason)
+        return Status(Life.QUEUED, reason=reason, where=reason, restarts=restarts)
     if state in RUNNING:
-        return Status(Life.RUNNING, where=nodes)
+        return Status(Life.RUNNING, where=nodes, restarts=restarts)
     if state == "COMPLETED":
         code = 0
     elif state != "FAILED":
@@ -174,7 +175,8 @@ def _status(job: _Job, row: list[str] | None) -> Status:
     elif code is None and raw.isdigit():
         code = int(raw)
     detail = f", exit code {code}" if code is not None else ""
-    return Status(Life.ENDED, code, f"{state}{'' if reason in ('None', '') else f' ({reason})'}{detail}", nodes)
+    why = "" if reason in ("None", "") else f" ({reason})"
+    return Status(Life.ENDED, code, f"{state}{why}{detail}", nodes, restarts)
 
 
 def _job(handle: str) -> _Job:

@@ -1,0 +1,61 @@
+"""Cancelling a campaign: everything placed is told to end and waited for; a driver that works places nothing more."""
+
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from inferencebench.campaign.driver import Driver
+from inferencebench.campaign.executors.contract import Executor, Life
+from inferencebench.campaign.journal import FOLDER, Journal
+from inferencebench.campaign.plan import Plan
+from inferencebench.errors import UserError
+from inferencebench.run.machine import lease
+
+WAIT_S = 120.0
+"""For runs to end their servers, and for a scheduler to say that they did."""
+POLL_S = 0.5
+
+
+class Cancelled(NamedTuple):
+    """What cancelling came to."""
+
+    told: int
+    """Placements that had not ended."""
+    left: tuple[str, ...]
+    """Handles of those that still have not."""
+
+
+def cancel(plan: Plan, out: Path, executor: Executor, wait_s: float = WAIT_S) -> Cancelled:
+    """End what the campaign in `out` has placed. `campaign run` continues it later.
+
+    Raises UserError when there is no campaign in `out`."""
+    if not (out / FOLDER).is_dir():
+        raise UserError(f"{out}: no campaign was started here; give the --out of `campaign run`")
+    journal = Journal(out)
+    journal.append("cancelled", "")
+    told: set[str] = set()
+    deadline = time.monotonic() + wait_s
+    while left := _alive(journal, executor):
+        told.update(left)
+        if time.monotonic() > deadline:
+            break
+        executor.cancel(left)
+        time.sleep(POLL_S)
+    _note_ends(plan, out, executor)
+    return Cancelled(len(told), tuple(left))
+
+
+def _alive(journal: Journal, executor: Executor) -> list[str]:
+    """Handles that have not ended; those that a driver placed meanwhile, too."""
+    handles = [history.handle for history in journal.histories().values() if history.handle]
+    found = executor.poll(handles)
+    return [handle for handle in handles if found[handle].life in (Life.QUEUED, Life.RUNNING)]
+
+
+def _note_ends(plan: Plan, out: Path, executor: Executor) -> None:
+    """Write the ends down, unless a driver is there to do it."""
+    try:
+        with lease(out.absolute() / FOLDER / ".lock", wait=False):
+            Driver(plan, out, executor, lambda snapshot: None).note()
+    except UserError:
+        return

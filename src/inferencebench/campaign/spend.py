@@ -1,0 +1,63 @@
+"""What a campaign has used: device time from its log, API cost from its runs; and whether that is enough."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from inferencebench.campaign.journal import History
+from inferencebench.campaign.model import Campaign
+from inferencebench.campaign.plan import Plan, Task
+from inferencebench.suites.model import Record
+
+
+class Spend(Record):
+    """Used so far, by all placements: also those that failed, and those that run."""
+
+    device_hours: float
+    """Of devices; of machines, for CPU runs."""
+    machine_usd: float
+    """The device hours at the campaign's rate."""
+    api_usd: float
+    """As the finished runs say."""
+    usd: float
+    """Both together."""
+
+
+def limit_s(campaign: Campaign, task: Task) -> float:
+    """The time limit of one placement, seconds."""
+    return task.estimated_s * campaign.executor.time_margin
+
+
+def ran_s(history: History, now: float, limit: float) -> float:
+    """Seconds for which the open placement has run, at most its limit: a driver that was away saw the end late."""
+    return 0.0 if history.began_at is None else min(max(0.0, now - history.began_at), limit)
+
+
+def spend(plan: Plan, out: Path, histories: Mapping[str, History], now: float) -> Spend:
+    """What the campaign in `out` has used until `now` (epoch seconds)."""
+    device_s = api_usd = 0.0
+    for task in plan.tasks:
+        history = histories[task.id]
+        seconds = history.ran_s + ran_s(history, now, limit_s(plan.campaign, task))
+        device_s += seconds * max(task.devices, 1)
+        api_usd += _api_usd(out / task.directory / "result.json")
+    hours = device_s / 3600
+    machine_usd = hours * plan.campaign.rates.device_usd_per_hour
+    return Spend(device_hours=hours, machine_usd=machine_usd, api_usd=api_usd, usd=machine_usd + api_usd)
+
+
+def stop(campaign: Campaign, spent: Spend) -> str | None:
+    """Why nothing more is placed; None: the bounds allow more."""
+    bounds = campaign.bounds
+    if bounds.max_usd is not None and spent.usd >= bounds.max_usd:
+        return f"spent ${spent.usd:.2f} of ${bounds.max_usd:.2f}"
+    if bounds.max_device_hours is not None and spent.device_hours >= bounds.max_device_hours:
+        return f"used {spent.device_hours:.2f} of {bounds.max_device_hours:.2f} device hours"
+    return None
+
+
+def _api_usd(result: Path) -> float:
+    try:
+        return float(json.loads(result.read_bytes())["cost"]["api_usd"] or 0.0)
+    except (OSError, ValueError, LookupError, TypeError):
+        return 0.0

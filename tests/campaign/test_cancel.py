@@ -1,0 +1,151 @@
+"""Cancelling, restarts by a scheduler, and what was used: real local processes, and a scripted scheduler."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+import pytest
+
+from inferencebench.campaign.cancel import cancel
+from inferencebench.campaign.driver import Driver, Snapshot
+from inferencebench.campaign.executors.contract import Life, Order, Status
+from inferencebench.campaign.executors.local import LocalExecutor
+from inferencebench.campaign.journal import STUCK_S, Journal, State
+from inferencebench.campaign.model import Bounds, Rates
+from inferencebench.campaign.status import status
+from inferencebench.errors import UserError
+from tests.campaign.test_driver import Scripted, cache, drive, finish, quick, the_plan
+
+__all__ = ["cache", "quick"]
+
+SLEEPS = (
+    "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *a: (print('told', flush=True), sys.exit(130)));"
+    "print('up', flush=True); time.sleep(60)"
+)
+
+
+class Sleeps(LocalExecutor):
+    """Places a sleeping process for every order."""
+
+    def place(self, orders: Sequence[Order]) -> dict[str, str]:
+        argv = (sys.executable, "-c", SLEEPS)
+        return super().place([Order(o.task, argv, 0, 60.0, o.log, {}) for o in orders])
+
+
+def test_cancel_ends_what_runs_and_the_driver_and_is_no_failure(tmp_path: Path, cache: Path) -> None:
+    todo, found = the_plan(), list[Snapshot]()
+    mine = Sleeps(1)
+    driver = threading.Thread(target=lambda: found.append(Driver(todo, tmp_path, mine, lambda s: None).run()))
+    driver.start()
+    log = tmp_path / ".campaign" / "logs" / f"{todo.tasks[0].id}.log"
+    deadline = time.monotonic() + 20
+    while not (log.exists() and "up" in log.read_text()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    children = psutil.Process().children(recursive=True)
+    done = cancel(todo, tmp_path, LocalExecutor(1), 30)
+    assert (done.told, done.left) == (1, ())
+    assert "told" in log.read_text()
+    driver.join(20)
+    assert not driver.is_alive(), "the driver places nothing more and ends"
+    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+    assert set(found[0].states.values()) == {State.WAITING}
+    history = Journal(tmp_path).histories()[todo.tasks[0].id]
+    assert (history.handle, history.failures) == (None, [])
+    assert status(todo, tmp_path).stopped == "it was cancelled"
+    assert set(drive(tmp_path, todo, Scripted(tmp_path, todo, {})).states.values()) == {State.DONE}
+    assert status(todo, tmp_path).stopped is None
+
+
+def test_cancel_without_a_driver_writes_the_ends_down(tmp_path: Path, cache: Path) -> None:
+    todo = the_plan()
+    process = subprocess.Popen([sys.executable, "-c", SLEEPS], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "up\n"
+    handle = f"{process.pid}@{psutil.Process(process.pid).create_time():.2f}"
+    Journal(tmp_path).append("placed", todo.tasks[0].id, handle=handle, executor="local")
+    threading.Thread(target=process.wait).start()
+    assert cancel(todo, tmp_path, LocalExecutor(1), 30) == (1, ())
+    assert Journal(tmp_path).histories()[todo.tasks[0].id].handle is None
+    assert cancel(todo, tmp_path, LocalExecutor(1)) == (0, ())
+    with pytest.raises(UserError, match="no campaign was started here"):
+        cancel(todo, tmp_path / "other", LocalExecutor(1))
+
+
+class Requeues(Scripted):
+    """A scheduler that starts its first placement `restarts` times again by itself before it ends."""
+
+    restarts = 2
+    polls = 0
+
+    def poll(self, handles: Sequence[str]) -> dict[str, Status]:
+        self.polls += bool(handles)
+        if handles and self.polls <= self.restarts + 1 and not self.cancelled:
+            return {h: Status(Life.RUNNING, where="n1", restarts=self.polls - 1) for h in handles}
+        if self.cancelled:
+            self.cancelled = False
+            return {h: Status(Life.ENDED, None, "CANCELLED", restarts=self.restarts) for h in handles}
+        return super().poll(handles)
+
+    cancelled = False
+
+    def cancel(self, handles: Sequence[str]) -> None:
+        self.cancelled = True
+
+
+def test_restarts_by_the_scheduler_are_seen_counted_and_bounded(tmp_path: Path) -> None:
+    todo = the_plan(retry={"attempts": 3, "backoff_s": 0.0})
+    drive(tmp_path, todo, Requeues(tmp_path, todo, {}))
+    row = status(todo, tmp_path).tasks[0]
+    assert (row.state, row.attempts) == (State.DONE, 3)
+    history = Journal(tmp_path).histories()[row.id]
+    assert history.failures == ["scripted started it again"] * 2
+    few = the_plan(retry={"attempts": 2, "backoff_s": 0.0})
+    out = tmp_path / "few"
+    out.mkdir()
+    assert set(drive(out, few, Requeues(out, few, {})).states.values()) == {State.FAILED}
+
+
+def test_device_time_is_spend_and_bounds_stop_the_placing(tmp_path: Path) -> None:
+    begun: set[str] = set()
+
+    class Long(Scripted):
+        def poll(self, handles: Sequence[str]) -> dict[str, Status]:
+            for handle in handles:
+                if handle not in begun:
+                    begun.add(handle)
+                    return {h: Status(Life.RUNNING, where="n1") for h in handles}
+            time.sleep(0.3 if handles else 0)
+            return super().poll(handles)
+
+    todo = the_plan(bounds=Bounds(max_device_hours=0.2 / 3600), rates=Rates(device_usd_per_hour=3600.0))
+    found = drive(tmp_path, todo, Long(tmp_path, todo, {}, usd=0.0))
+    assert found.stopped is not None
+    assert "device hours" in found.stopped
+    seen = status(todo, tmp_path)
+    assert 0.25 < seen.spent.machine_usd < 3
+    assert seen.spent.usd == seen.spent.machine_usd
+    assert seen.states == {"done": 1, "waiting": 2}
+
+
+def test_a_silent_run_on_another_machine_is_shown_as_stuck(tmp_path: Path) -> None:
+    todo = the_plan()
+    task = todo.tasks[1]
+    finish(tmp_path, todo.tasks[0])
+    journal = Journal(tmp_path)
+    journal.append("placed", task.id, handle="h", executor="slurm")
+    journal.append("began", task.id, handle="h", where="node7")
+    events = tmp_path / task.directory / "events.jsonl"
+    events.parent.mkdir(parents=True)
+    events.touch()
+    row = next(r for r in status(todo, tmp_path).tasks if r.id == task.id)
+    assert (row.state, row.where) == (State.RUNNING, "node7")
+    assert status(todo, tmp_path).stuck == ()
+    old = time.time() - STUCK_S - 10
+    os.utime(events, (old, old))
+    assert status(todo, tmp_path).stuck == (str(task.directory),)
