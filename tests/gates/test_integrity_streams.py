@@ -167,6 +167,17 @@ def test_a_document_asked_about_again(kept: bool, faster: float, logp: float | N
     assert RepeatUnique().run(found).verdict is verdict
 
 
+def test_a_kept_text_that_comes_at_once_was_stored() -> None:
+    found = repeats(True, 1.0)
+    *others, again = found.requests
+    sent = again.sent_s or 0.0
+    scored = rows(0.0, 1)[0].model_copy(update={"id": again.id, "logp_nats": -0.2})
+    for whole_s, verdict in ((0.03, Verdict.FAIL), (0.6, Verdict.REVIEW)):
+        quick = again.model_copy(update={"first_s": sent + whole_s / 3, "end_s": sent + whole_s})
+        seen = replace(found, requests=(*others, quick), likelihoods=(scored,))
+        assert RepeatUnique().run(seen).verdict is verdict
+
+
 def test_texts_of_random_weights_never_come_twice() -> None:
     suite = suites.load("h100-random-7b")
     for kept, verdict in ((True, Verdict.FAIL), (False, Verdict.PASS)):

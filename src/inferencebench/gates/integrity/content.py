@@ -22,6 +22,9 @@ MIN_WRONG = 15
 SAME_TEXT_CHARACTERS = 40
 SURPRISE_FAIL, SURPRISE_REVIEW, UNSCORABLE = 14.0, 7.0, 20.0
 """Nats: one in a million, one in a thousand; and what a kept text of random weights counts for."""
+AT_ONCE = 0.05
+"""A kept text in less than this share of the usual time was stored: neither a prefix cache nor drafts that are all
+accepted, eight a step, make an answer twenty times as fast."""
 FASTER = 0.6
 """A repeat that takes less than this share of a first reading was not read."""
 
@@ -183,7 +186,8 @@ class RepeatUnique:
     threshold = (
         f"a repeat's first token after at least {FASTER:.0%} of the median time of new prompts (where that is the same "
         f"work; review), and, above temperature 0, a text of its own: fail where the source's text had a chance of "
-        f"e^-{SURPRISE_FAIL:g} or came before the prompt could be read, review at e^-{SURPRISE_REVIEW:g}"
+        f"e^-{SURPRISE_FAIL:g}, came before the prompt could be read, or took under {AT_ONCE:.0%} of the usual time, "
+        f"review at e^-{SURPRISE_REVIEW:g}"
     )
 
     def run(self, evidence: Evidence) -> CheckResult:
@@ -208,14 +212,15 @@ class RepeatUnique:
         warm = evidence.scenario.temperature > 0
         kept = [again for first, again in pairs if warm and _same(first.text, again.text)]
         surprise = _surprise(evidence, kept)
-        early = sum(_before_reading(evidence, again) for again in kept)
+        usual = median(t for s in evidence.succeeded if not kinds[s.id].probe and (t := _latency(s)) is not None)
+        early = sum(_stored(evidence, again, usual) for again in kept)
         quick = bool(ratios) and ratio < FASTER and evidence.scenario.profiles[0].concurrency == 1
         verdict = Verdict.REVIEW if quick or surprise > SURPRISE_REVIEW else Verdict.PASS
         if early or surprise > SURPRISE_FAIL:
             verdict = Verdict.FAIL
         reason = f"{len(kept)} of {len(pairs)} repeats got their source's text"
         if kept:
-            reason += f" (chance e^-{surprise:.1f}, {early} of them before the prompt could be read)"
+            reason += f" (chance e^-{surprise:.1f}, {early} of them faster than they could be made)"
         return CheckResult(
             name=self.name,
             verdict=verdict,
@@ -236,13 +241,17 @@ def _surprise(evidence: Evidence, kept: Sequence[RequestSample]) -> float:
     return sum(known) + (SURPRISE_REVIEW + 0.1 if unknown and not known else 0.0)
 
 
-def _before_reading(evidence: Evidence, sample: RequestSample) -> bool:
-    """Whether the first token came before the hard floor of reading the prompt."""
-    first = _ttft(sample)
+def _stored(evidence: Evidence, sample: RequestSample, usual_s: float) -> bool:
+    """Whether an answer came before the hard floor of reading its prompt, or whole in next to no time."""
+    first, whole = _ttft(sample), _latency(sample)
     floor = ttft_floor_s(
         evidence.suite.model, roof(evidence.suite.hardware, evidence.peaks), uncached_tokens(evidence, sample)
     )
-    return first is not None and first < floor.hard
+    return (first is not None and first < floor.hard) or (whole is not None and whole < AT_ONCE * usual_s)
+
+
+def _latency(sample: RequestSample) -> float | None:
+    return None if sample.end_s is None or sample.sent_s is None else sample.end_s - sample.sent_s
 
 
 def _ttft(sample: RequestSample) -> float | None:
