@@ -15,6 +15,7 @@ from tests.agents.llm_server import Action, Say, Shell, scripted
 from tests.agents_real.conftest import MODELS, holds_no_key, installed
 from tests.e2e.conftest import TINY, bench, campaign, command, kill_when, run_json  # noqa: F401
 
+pytestmark = pytest.mark.timeout(600)  # the first one's time includes the baseline
 SERVE = engines.get("llamacpp").default_launcher()
 LAUNCHER = f"cat > submission/start_server.sh <<'END'\n{SERVE}\nEND\n"
 WAIT = Shell("for i in $(seq 25); do test -e ended && break; sleep 1; done; cat said")
