@@ -182,7 +182,15 @@ def _take(step: Step) -> None:
             codes.append(_last_word(process))
     seconds = round(time.monotonic() - began, 1)
     fine = all(c == 0 or c == MEANT.get(step.name) for c in codes)
+    if step.name == "baseline":
+        # A baseline that a check refused is no failed command, and yet nothing can be scored over it.
+        fine = fine and _baseline_passed()
     note(step.name, "done" if fine else "failed", seconds=seconds, exit=codes, code=version)
+
+
+def _baseline_passed() -> bool:
+    results = [json.loads(path.read_bytes()) for path in RUNS.glob("*/*/engine-pytorch-*/default/*/result.json")]
+    return len(results) == len(ALL.split(",")) and all(result["outcome"] == "passed" for result in results)
 
 
 def _last_word(process: subprocess.Popen[bytes]) -> int:

@@ -65,6 +65,8 @@ def _arguments(tools: list[dict[str, Any]], command: str) -> tuple[str, dict[str
             name = "cmd" if "cmd" in properties else "command"
             listed = str(properties.get(name, {}).get("type", "")).lower() == "array"
             arguments: dict[str, Any] = {name: ["bash", "-lc", command] if listed else command}
+            if "yield_time_ms" in properties:
+                arguments["yield_time_ms"] = 30_000  # else a longer command goes on behind the model's back
             if "description" in properties:
                 arguments["description"] = "work"
             return spec["name"], arguments

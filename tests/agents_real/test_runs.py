@@ -15,15 +15,21 @@ from tests.agents.llm_server import Action, Say, Shell, scripted
 from tests.agents_real.conftest import MODELS, holds_no_key, installed
 from tests.e2e.conftest import TINY, bench, campaign, command, kill_when, run_json  # noqa: F401
 
+pytestmark = pytest.mark.timeout(600)  # the first one's time includes the baseline
 SERVE = engines.get("llamacpp").default_launcher()
+LAUNCHER = f"cat > submission/start_server.sh <<'END'\n{SERVE}\nEND\n"
+WAIT = Shell("for i in $(seq 25); do test -e ended && break; sleep 1; done; cat said")
+"""Some CLIs come back from a long command before its end."""
 SCRIPT: list[Action] = [
     Shell("ls -la && cat task.json"),
     Say("I have looked around."),
-    Shell(f"cat > submission/start_server.sh <<'END'\n{SERVE}\nEND\n./evaluate --quick --json"),
+    Shell(f"{LAUNCHER}./evaluate --quick --json > said 2>&1; touch ended"),
+    WAIT,
+    WAIT,
     Say("Done."),
 ]
 SPOILED = Shell("echo 'exit 1' > submission/start_server.sh; ./ledger; ./ledger restore 1")
-BUDGET = ("--budget", "90s")
+BUDGET = ("--budget", "100s")
 
 
 def _solve_folder(campaign: Path, agent: str) -> Path:  # noqa: F811
@@ -35,7 +41,7 @@ def _solve_folder(campaign: Path, agent: str) -> Path:  # noqa: F811
 def test_a_run_passes(name: str, campaign: Path, point: Callable[[str, str], None]) -> None:  # noqa: F811
     """One of them with the ledger, as in the README: what was evaluated is spoiled, listed and restored."""
     agent, ledger = f"{name}:{MODELS[name]}", name == "claude-code"
-    script = [*SCRIPT[:3], SPOILED, SCRIPT[3]] if ledger else SCRIPT
+    script = [*SCRIPT[:-1], SPOILED, SCRIPT[-1]] if ledger else SCRIPT
     with scripted(script) as model:
         point(name, model.url)
         result = run_json(campaign, "decode", agent, *BUDGET, *(("--prompt", "ledger") if ledger else ()))
@@ -98,4 +104,4 @@ def test_a_killed_harness_continues_the_session_and_its_clock(
     after = json.loads((solve / "session/state.json").read_text())
     assert after["session_id"] == json.loads(state)["session_id"]
     assert after["invocations"] >= 2
-    assert json.loads((solve / "session.json").read_text())["seconds"] <= 91
+    assert json.loads((solve / "session.json").read_text())["seconds"] <= 101

@@ -57,6 +57,16 @@ def test_the_queue_under_a_cap_by_hand(requests: Path) -> None:
     assert got["ttft_scheduled_s"]["mean"] - got["ttft_s"]["mean"] == pytest.approx(queued, abs=1e-6)
 
 
+def test_the_fallback_gives_the_same_metrics(requests: Path) -> None:
+    with ForeignServer(ttft_s=0.1, gap_s=0.01) as server:
+        by = {name: measured(server.url, "--requests", requests, "--recorder", name) for name in ("auto", "portable")}
+    assert (by["auto"]["client"], by["portable"]["client"]) == ("epoll+kernel-stamps", "poll+user-stamps")
+    for metric in ("ttft_s", "tpot_s", "latency_s"):
+        assert by["portable"][metric]["p50"] == pytest.approx(by["auto"][metric]["p50"], rel=0.2)
+    assert by["portable"]["succeeded"] == by["auto"]["succeeded"] == 8
+    assert by["portable"]["profiles"][0]["output_tokens"] == by["auto"]["profiles"][0]["output_tokens"]
+
+
 def test_errors_for_everything_are_a_result(requests: Path) -> None:
     with ForeignServer(status=500) as server:
         got = measured(server.url, "--requests", requests)

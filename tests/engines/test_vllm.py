@@ -24,10 +24,10 @@ from inferencebench.search import space
 from inferencebench.search.options import compare, installed_help
 from inferencebench.serve.server import Server, ServerFailed, start
 from inferencebench.suites import load
-from tests.models.shapes import SMOLLM2
 
 PYTHON = os.environ.get("IB_VLLM_PYTHON", "")
 pytestmark = pytest.mark.skipif(not PYTHON, reason="IB_VLLM_PYTHON names no environment with vLLM")
+MODEL = load.load("laptop-mini").model
 READY_S = 540.0
 """A cold compile cache on two cores that others use too."""
 
@@ -40,8 +40,8 @@ def launched(folder: Path, *arguments: str) -> Iterator[tuple[Server, StartupWat
         "PATH": f"{Path(PYTHON).parent}:{os.environ['PATH']}",
         "HOME": str(cache_dir()),
         "IB_PYTHON": PYTHON,
-        "MODEL_PATH": str(ensure_checkpoint(load.load("laptop-mini").model, cache_dir()).path),
-        "MODEL_ID": SMOLLM2,
+        "MODEL_PATH": str(ensure_checkpoint(MODEL, cache_dir()).path),
+        "MODEL_ID": MODEL.id,
         "VLLM_CPU_KVCACHE_SPACE": "1",
     }
     spec = SandboxSpec(cwd=str(folder), env=env)
@@ -69,9 +69,9 @@ def test_the_version_is_read_without_an_import() -> None:
 def test_the_default_serves_forced_lengths_and_streams(tmp_path: Path) -> None:
     assert recognise(ENGINE.default_launcher()).is_default
     with launched(tmp_path) as (server, watch):
-        server.wait_ready(READY_S, SMOLLM2, watch.look)
+        server.wait_ready(READY_S, MODEL.id, watch.look)
         body = {
-            "model": SMOLLM2,
+            "model": MODEL.id,
             "messages": [{"role": "user", "content": "What is the capital of France?"}],
             "max_tokens": 24,
             "temperature": 0,
@@ -101,5 +101,5 @@ def test_the_default_serves_forced_lengths_and_streams(tmp_path: Path) -> None:
 def test_a_start_that_cannot_succeed_is_known_at_once(arguments: tuple[str, ...], meaning: str, tmp_path: Path) -> None:
     began = time.monotonic()
     with launched(tmp_path, *arguments) as (server, watch), pytest.raises(ServerFailed, match=meaning):
-        server.wait_ready(READY_S, SMOLLM2, watch.look)
+        server.wait_ready(READY_S, MODEL.id, watch.look)
     assert time.monotonic() - began < 120, "the time to import vLLM, not to wait for a server"

@@ -154,7 +154,13 @@ def test_short_replies_to_forced_lengths_are_invalid() -> None:
     work = Work("file", "m", (), forced_length=True)
     got = record("http://h/v1", work, short)
     assert not got.valid
-    assert got.invalid_reasons == ("p: lengths not honoured: 0 of 1 replies have the forced length",)
+    assert got.invalid_reasons == ("p: lengths not honoured: 40 of 100 forced tokens in 1 replies",)
     full = Samples([sample(counted_tokens=97, max_tokens=100)], [])
     assert record("http://h/v1", work, full).valid
     assert not record("http://h/v1", work, full, interrupted=True).valid
+    # One reply of odd text among many that are whole may differ by more; two that stop half-way may not.
+    whole = [sample(i, counted_tokens=100, max_tokens=100) for i in range(9)]
+    odd = sample(9, counted_tokens=90, max_tokens=100)
+    assert record("http://h/v1", work, Samples([*whole, odd], [])).valid
+    half = [sample(i, counted_tokens=50, max_tokens=100) for i in (9, 10)]
+    assert not record("http://h/v1", work, Samples([*whole, *half], [])).valid

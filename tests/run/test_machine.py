@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from inferencebench.errors import UserError
-from inferencebench.run.machine import allocate, devices, lease
+from inferencebench.run.machine import allocate, by_core, devices, lease
 from inferencebench.run.salt import campaign_salt
 from inferencebench.suites.model import Hardware
 
@@ -28,6 +28,18 @@ def test_server_and_client_cores_do_not_overlap_where_there_are_two() -> None:
     assert len(cores.server) == len(cores.client) == 1
     if len(os.sched_getaffinity(0)) > 1:
         assert not set(cores.server) & set(cores.client)
+
+
+def test_the_threads_of_a_core_stay_together(tmp_path: Path) -> None:
+    """Two sockets of two cores with two threads each, numbered as Linux numbers them."""
+    for cpu in range(8):
+        folder = tmp_path / f"cpu{cpu}" / "topology"
+        folder.mkdir(parents=True)
+        (folder / "physical_package_id").write_text(f"{cpu % 4 // 2}\n")
+        (folder / "core_id").write_text(f"{cpu % 2}\n")
+    assert by_core(range(8), tmp_path) == [0, 4, 1, 5, 2, 6, 3, 7]
+    assert by_core([7, 3, 0], tmp_path) == [0, 3, 7]
+    assert by_core([3, 1, 2], tmp_path / "none") == [1, 2, 3]
 
 
 def test_a_lease_is_exclusive_and_ends_with_its_holder(tmp_path: Path) -> None:

@@ -198,6 +198,27 @@ def test_every_namespace_is_its_own_and_ends(walled: Box) -> None:
             continue
 
 
+def test_with_a_gpu_a_process_names_its_threads_and_writes_nothing_else_of_proc(walled: Box) -> None:
+    """CUDA starts only where it can; the rest is refused for a sandbox that runs as the owner of these files too."""
+    code = """
+import os
+open("/proc/self/task/%d/comm" % os.getpid(), "w").write("cuda-thread")
+print(open("/proc/self/comm").read().strip())
+for entry in os.scandir("/proc"):
+    if entry.name.isdigit() or entry.is_symlink():
+        continue
+    for folder, _, files in os.walk(entry.path) if entry.is_dir() else [("/proc", [], [entry.name])]:
+        for name in files:
+            if os.access(os.path.join(folder, name), os.W_OK):
+                print("writable", os.path.join(folder, name))
+"""
+    process = walled.python(code, spec=walled.spec(gpus=(0,)))
+    named, *writable = walled.output(process).splitlines()
+    assert named == "cuda-thread"
+    if walled.backend.name in ("bubblewrap", "unshare"):  # container programs mask /proc in their own way
+        assert writable == []
+
+
 def test_host_paths_are_not_in_the_first_process(walled: Box) -> None:
     process = walled.run(["/bin/sh", "-c", "tr '\\0' ' ' < /proc/1/cmdline"])
     assert str(walled.folder) not in walled.output(process)

@@ -1,13 +1,15 @@
 """What a campaign did: `.campaign/tasks.jsonl`, append-only, and what the run directories say."""
 
 import fcntl
-import json
 import os
 from collections import defaultdict
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import orjson
 
 from inferencebench.campaign.plan import Task
 from inferencebench.files import read_jsonl
@@ -113,12 +115,34 @@ class Journal:
         return next((float(row["at"]) for row in self._log.read() if row.get("event") == "placed"), None)
 
 
-def outcome(out: Path, task: Task) -> Outcome | None:
-    """How a finished run ended, from its own record; None while there is none, or it is damaged."""
+class RunEnd(NamedTuple):
+    """What a campaign reads of a finished run's own record."""
+
+    outcome: Outcome
+    api_usd: float
+
+
+def run_end(out: Path, task: Task) -> RunEnd | None:
+    """How a finished run ended; None while there is no record, or it is damaged."""
+    path = out / task.directory / "result.json"
     try:
-        return Outcome(json.loads((out / task.directory / "result.json").read_bytes())["outcome"])
+        info = path.stat()
+        return _read_end(path, info.st_mtime_ns, info.st_size)
     except (OSError, ValueError, LookupError, TypeError):
         return None
+
+
+@lru_cache(maxsize=1 << 14)
+def _read_end(path: Path, mtime_ns: int, size: int) -> RunEnd:
+    """Parsed once for each version of the file: a driver looks at thousands every second."""
+    row = orjson.loads(path.read_bytes())
+    return RunEnd(Outcome(row["outcome"]), float(row["cost"]["api_usd"] or 0.0))
+
+
+def outcome(out: Path, task: Task) -> Outcome | None:
+    """The outcome of a finished run, from its own record; None while there is none."""
+    end = run_end(out, task)
+    return end.outcome if end else None
 
 
 def in_progress(out: Path, task: Task) -> bool:

@@ -1,10 +1,9 @@
 """What a campaign has used: device time from its log, API cost from its runs; and whether that is enough."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from inferencebench.campaign.journal import History
+from inferencebench.campaign.journal import History, run_end
 from inferencebench.campaign.model import Campaign
 from inferencebench.campaign.plan import Plan, Task
 from inferencebench.suites.model import Record
@@ -40,7 +39,8 @@ def spend(plan: Plan, out: Path, histories: Mapping[str, History], now: float) -
         history = histories[task.id]
         seconds = history.ran_s + ran_s(history, now, limit_s(plan.campaign, task))
         device_s += seconds * max(task.devices, 1)
-        api_usd += _api_usd(out / task.directory / "result.json")
+        end = run_end(out, task)
+        api_usd += end.api_usd if end else 0.0
     hours = device_s / 3600
     machine_usd = hours * plan.campaign.rates.device_usd_per_hour
     return Spend(device_hours=hours, machine_usd=machine_usd, api_usd=api_usd, usd=machine_usd + api_usd)
@@ -54,10 +54,3 @@ def stop(campaign: Campaign, spent: Spend) -> str | None:
     if bounds.max_device_hours is not None and spent.device_hours >= bounds.max_device_hours:
         return f"used {spent.device_hours:.2f} of {bounds.max_device_hours:.2f} device hours"
     return None
-
-
-def _api_usd(result: Path) -> float:
-    try:
-        return float(json.loads(result.read_bytes())["cost"]["api_usd"] or 0.0)
-    except (OSError, ValueError, LookupError, TypeError):
-        return 0.0

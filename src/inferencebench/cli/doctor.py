@@ -42,7 +42,7 @@ def doctor(calibrate: CalibrateOption = False, offline: OfflineOption = False, j
     else:
         _show(report)
         for line in (line for found in calibrations for line in calibration_lines(found)):
-            stdout().print(line, highlight=False, markup=False)
+            stdout().print(line, highlight=False, markup=False, soft_wrap=True)
     raise typer.Exit(0 if possible else EXIT_MISSING)
 
 

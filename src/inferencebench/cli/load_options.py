@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
@@ -13,6 +13,7 @@ from inferencebench.errors import UserError
 if TYPE_CHECKING:
     from inferencebench.load.dataset import Load
     from inferencebench.load.goodput import Slo
+    from inferencebench.load.model import Recorder
     from inferencebench.load.remote import Endpoint
     from inferencebench.load.session import Work
 
@@ -80,6 +81,9 @@ SloOption = Annotated[
 PriceOption = Annotated[
     float | None, typer.Option("--usd-per-hour", min=0.0, help="Price of the server, for dollars per million tokens.")
 ]
+RecorderOption = Annotated[
+    str, typer.Option("--recorder", help="auto, or portable: the fallback of systems without kernel receive stamps.")
+]
 InsecureOption = Annotated[bool, typer.Option("--insecure", help="Take any certificate for https.")]
 
 
@@ -118,6 +122,14 @@ def levels(option: str, text: str) -> list[float]:
     if not found or not all(0 < level < 1e6 for level in found):
         raise UserError(f"{option} {text!r}: expected {'whole ' if whole else ''}numbers above 0, such as 1,2,4,8")
     return found
+
+
+def known_recorder(name: str) -> "Recorder":
+    from inferencebench.load.model import Recorder
+
+    if name not in get_args(Recorder):
+        raise UserError(f"--recorder {name!r}: expected auto or portable")
+    return cast("Recorder", name)
 
 
 def check_outputs(samples: Path | None, plot: Path | None) -> None:

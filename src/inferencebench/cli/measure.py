@@ -1,5 +1,7 @@
 """`inferencebench measure`: any OpenAI-compatible server, measured by the load client."""
 
+from dataclasses import replace
+
 import typer
 
 from inferencebench.cli import load_options as options
@@ -28,6 +30,7 @@ def measure(
     usd_per_hour: options.PriceOption = None,
     samples: options.SamplesOption = None,
     plot: options.PlotOption = None,
+    recorder: options.RecorderOption = "auto",
     json: JsonOption = False,
 ) -> None:
     """Measure a running server: TTFT, ITL, TPOT, throughput, from the send and from the schedule.
@@ -43,11 +46,12 @@ def measure(
 
     level, timeout_s = parse_slo(slo or ()), options.seconds(timeout)
     load = options.chosen_load(arrival, rate, concurrency, limit, duration, seed)
+    recording = options.known_recorder(recorder)
     options.check_outputs(samples, plot)
     api, name = options.server(url, api_key_env, model, cacert, insecure)
     with LiveLoad(stderr()) as live:
         work = options.work_of(suite, scenario, requests, name, load, tokenizer, warmup, live.note)
-        work = options.judged(work, timeout_s, level, usd_per_hour)
+        work = replace(options.judged(work, timeout_s, level, usd_per_hour), recorder=recording)
         with interruptible() as stop:
             measured = session.measure(api.target(), api.url, work, live.show, stop)
     if samples is not None:

@@ -21,6 +21,7 @@ from inferencebench.load.model import (
     PlannedRequest,
     ProfileMetrics,
     Progress,
+    Recorder,
     Recording,
     RequestSample,
     Samples,
@@ -56,6 +57,7 @@ class Work:
     slo: Slo | None = None
     usd_per_hour: float | None = None
     """Price of the server."""
+    recorder: Recorder = "auto"
 
     def for_model(self, model: str) -> "Work":
         """The same requests, asked of another model; those that name one of their own keep it."""
@@ -168,11 +170,12 @@ def _plan(work: Work, part: Part) -> LoadPlan:
     offered = part.offered
     if not isinstance(offered, Offered) or offered.arrival != "closed":
         # An open load's schedule has its duration in it already.
-        return LoadPlan(offered, part.requests, request_timeout_s=work.request_timeout_s)
+        return LoadPlan(offered, part.requests, work.request_timeout_s, recorder=work.recorder)
     return LoadPlan(
         offered,
         part.requests,
         request_timeout_s=work.request_timeout_s,
+        recorder=work.recorder,
         duration_s=offered.duration_s,
         repeat=offered.requests is None,
     )

@@ -2,13 +2,16 @@
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from inferencebench.errors import UserError
 from inferencebench.suites.model import Hardware
+
+TOPOLOGY = Path("/sys/devices/system/cpu")
+TOPOLOGY_FILES = ("physical_package_id", "core_id")
 
 
 class Cores(NamedTuple):
@@ -18,9 +21,23 @@ class Cores(NamedTuple):
     client: tuple[int, ...]
 
 
+def by_core(cpus: Iterable[int], topology: Path = TOPOLOGY) -> list[int]:
+    """Logical CPUs with the threads of one physical core beside each other, socket by socket.
+
+    Linux numbers the second threads of all cores after the first ones: a share by number would split cores."""
+    return sorted(cpus, key=lambda cpu: (*(_number(topology / f"cpu{cpu}/topology/{n}") for n in TOPOLOGY_FILES), cpu))
+
+
+def _number(path: Path) -> int:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return 0
+
+
 def allocate(hardware: Hardware) -> Cores:
     """The suite's split of the cores this process may use: the server's from the front, the client's from the back."""
-    available = sorted(os.sched_getaffinity(0))
+    available = by_core(os.sched_getaffinity(0))
     client = tuple(available[-hardware.client_cpus :])
     rest = [core for core in available if core not in client] or available
     server = tuple(rest[: hardware.server_cpus] if hardware.server_cpus else rest)

@@ -125,11 +125,13 @@ def ensure_baseline(spec: RunSpec, bench: Bench, key: dict[str, str]) -> Baselin
 
 
 def _forget_failure(directory: Path) -> None:
-    """A baseline that did not pass is measured again, since nothing can be scored without it."""
+    """A baseline that did not pass, and would not by today's checks, is measured again, since nothing can be scored
+    without it."""
     path = directory / baselines.RESULT_FILE
     try:
         passed = json.loads(path.read_bytes())["outcome"] == Outcome.PASSED
-    except (OSError, ValueError, LookupError, TypeError):
+        passed = passed or rejudge(directory, None).outcome is Outcome.PASSED
+    except (OSError, ValueError, LookupError, TypeError, UserError):
         passed = not path.exists()
     if not passed:
         for phase in ("measure", "quality"):

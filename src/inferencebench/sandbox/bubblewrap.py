@@ -66,11 +66,11 @@ def _memory_options(memory_bytes: int | None, sized: bool) -> list[str]:
     return options
 
 
-def _system_options() -> list[str]:
+def _system_options(gpus: tuple[int, ...]) -> list[str]:
     """The base system, /proc and /dev.
 
     /proc is read-only because /proc/sys and /proc/sysrq-trigger obey their owner even without capabilities, and the
-    sandbox of a harness that runs as root is that owner."""
+    sandbox of a harness that runs as root is that owner. With a GPU its own processes stay writable there."""
     options: list[str] = []
     for name in SYSTEM:
         path = Path(name)
@@ -82,7 +82,7 @@ def _system_options() -> list[str]:
         options += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
     for file in sorted(ETC_OWN.iterdir()):
         options += ["--ro-bind", str(file), f"/etc/{file.name}"]
-    options += ["--dir", "/run", "--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"]
+    options += ["--dir", "/run", "--proc", "/proc", *gpu.proc_options(gpus), "--dev", "/dev"]
     for facts in CPU_FACTS:
         options += ["--ro-bind-try", facts, facts]
     return options
@@ -231,7 +231,7 @@ class Bubblewrap:
         for name, value in env.items():
             options += ["--setenv", name, value]
         sized = self.bounds_memory_places()
-        options += [*_system_options(), *gpu.options(spec.gpus), *_memory_options(spec.memory_bytes, sized)]
+        options += [*_system_options(spec.gpus), *gpu.options(spec.gpus), *_memory_options(spec.memory_bytes, sized)]
         options += [*_mount_options(spec), "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", spec.cwd]
         affinity = checked_cpus(spec.cpus)
         limited = cgroups.limit(spec.memory_bytes, spec.max_processes)

@@ -1,5 +1,6 @@
 """What a sandbox with a GPU sees of the machine beyond the base system: nodes, the driver's libraries, its settings."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,6 +22,17 @@ def options(gpus: tuple[int, ...]) -> list[str]:
         if Path(f"/dev/{node}").exists():
             found += ["--dev-bind", f"/dev/{node}", f"/dev/{node}"]
     return found
+
+
+def proc_options(gpus: tuple[int, ...]) -> list[str]:
+    """Bubblewrap's options that take writing from /proc.
+
+    CUDA names its threads in /proc/self/task/*/comm while it starts, and gives up (error 304) where it may not. So with
+    a GPU what belongs to a process stays writable for its owner, and everything else of /proc is bound read-only."""
+    if not gpus:
+        return ["--remount-ro", "/proc"]
+    shared = sorted(e.path for e in os.scandir("/proc") if not e.name.isdigit() and not e.is_symlink())
+    return [word for path in shared for word in ("--ro-bind-try", path, path)]
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:

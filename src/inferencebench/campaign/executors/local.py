@@ -20,6 +20,7 @@ import psutil
 
 from inferencebench.campaign.executors.contract import Life, Order, Status
 from inferencebench.paths import cache_dir
+from inferencebench.run.machine import by_core
 from inferencebench.run.neighbours import device_name, foreign_users
 from inferencebench.sandbox.contract import Probe
 
@@ -49,7 +50,7 @@ class LocalExecutor:
 
     def __init__(self, slots: int | None = None, gpus: Sequence[int] = (), cores: Sequence[int] | None = None) -> None:
         self._gpus = tuple(gpus)
-        self._cores = tuple(sorted(cores if cores is not None else os.sched_getaffinity(0)))
+        self._cores = tuple(by_core(cores if cores is not None else os.sched_getaffinity(0)))
         self._slots = slots or 1
         self._locks = cache_dir() / "leases"
         self._children: dict[str, _Child] = {}

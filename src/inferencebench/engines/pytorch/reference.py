@@ -169,7 +169,11 @@ def _device(choice: str) -> str:
     import torch
 
     if choice == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        if torch.cuda.is_available():
+            return "cuda"
+        if torch.version.cuda and Path("/dev/nvidiactl").exists():
+            raise MissingError("a GPU is here, but torch cannot use it; --device cpu serves without it")
+        return "cpu"
     if choice.startswith("cuda") and not torch.cuda.is_available():
         raise MissingError("--device cuda: torch sees no CUDA device; use --device cpu")
     return choice
