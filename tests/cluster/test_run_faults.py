@@ -16,7 +16,7 @@ import pytest
 from inferencebench.files import read_jsonl
 
 pytestmark = [
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900),
     pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root"),
 ]
 SUITE = Path(__file__).parent / "short.toml"
