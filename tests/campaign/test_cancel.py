@@ -40,6 +40,7 @@ class Sleeps(LocalExecutor):
 def test_cancel_ends_what_runs_and_the_driver_and_is_no_failure(tmp_path: Path, cache: Path) -> None:
     todo, found = the_plan(), list[Snapshot]()
     mine = Sleeps(1)
+    earlier = set(psutil.Process().children(recursive=True))
     driver = threading.Thread(target=lambda: found.append(Driver(todo, tmp_path, mine, lambda s: None).run()))
     driver.start()
     log = tmp_path / ".campaign" / "logs" / f"{todo.tasks[0].id}.log"
@@ -47,7 +48,8 @@ def test_cancel_ends_what_runs_and_the_driver_and_is_no_failure(tmp_path: Path, 
     while not (log.exists() and "up" in log.read_text()):
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    children = psutil.Process().children(recursive=True)
+    children = set(psutil.Process().children(recursive=True)) - earlier
+    assert children
     done = cancel(todo, tmp_path, LocalExecutor(1), 30)
     assert (done.told, done.left) == (1, ())
     assert "told" in log.read_text()
