@@ -5,7 +5,7 @@ OUT ?= demo
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: bench-campaign bench-load bench-search bench-site demo docs-h100 doctor help install install-dev lint schema test test-agents test-cluster test-export test-redteam test-search test-site test-vllm
+.PHONY: bench-campaign bench-load bench-search bench-site demo docs-h100 doctor help install install-dev lint schema test test-agents test-cluster test-kills test-export test-redteam test-search test-site test-vllm
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -32,7 +32,10 @@ lint: install-dev ## Style and types
 
 test: install-dev lint ## The whole test suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 10 --ignore tests/e2e --ignore tests/cluster --ignore tests/site_browser --ignore tests/agents_real
-	$(BIN)/python -m pytest --durations 10 tests/e2e
+	$(BIN)/python -m pytest --durations 10 tests/e2e --ignore tests/e2e/test_kills.py
+
+test-kills: install-dev ## kill -9 of the harness in every phase, and what the same command makes of it
+	$(BIN)/python -m pytest tests/e2e/test_kills.py
 
 test-redteam: install-dev ## The integrity gate against known cheats and honest controls, in its reduced form
 	$(BIN)/python -m pytest tests/redteam

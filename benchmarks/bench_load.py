@@ -23,9 +23,10 @@ from typing import Any
 import cli_peers
 import whole_command
 
-from inferencebench.load.calibrate import CHUNKS_PER_S, STREAMS, TTFT_S, Observed, burst_plan, compare, trial
-from inferencebench.load.mock import MockConfig, MockServer, request_number
-from inferencebench.load.model import LoadPlan, Recorder, Target
+from inferencebench.load import client, parse
+from inferencebench.load.calibrate import CHUNKS_PER_S, STREAMS, TTFT_S, Observed, burst_plan, compare, observed
+from inferencebench.load.mock import MockConfig, MockServer, request_number, words
+from inferencebench.load.model import LoadPlan, Recorder
 from inferencebench.load.wire import tcp_target
 
 SERVER_CPU, CLIENT_CPU = 0, 1
@@ -126,19 +127,17 @@ FREE_RUNNING = 5
 """How many times the chunks of the timed load a free-running server sends: a rate, not the set-up of 64 streams."""
 
 
-def _own(target: Target, plan: LoadPlan) -> Seen:
-    return trial(target, plan).observed
-
-
 def child(name: str, port: int, plan: LoadPlan) -> None:
     """Run one client in this process and print what it saw as JSON."""
     os.sched_setaffinity(0, {CLIENT_CPU})
     if name in OWN:
         target = tcp_target("127.0.0.1", port)
-        run = importlib.import_module("protocol_peer").run if name == "protocol" else _own
+        run = importlib.import_module("protocol_peer").run if name == "protocol" else client.run
         before = time.process_time()
-        seen = run(target, plan)
+        recording = run(target, plan)
+        samples = parse.samples(recording, words)
         cpu_s = time.process_time() - before
+        seen = observed(samples, recording.start_ns)
     else:
         importlib.import_module(MODULES[name])
         before = time.process_time()

@@ -8,10 +8,7 @@ import time
 
 import uvloop
 
-from inferencebench.load import parse
-from inferencebench.load.calibrate import Observed, observed
 from inferencebench.load.http import ResponseEnd
-from inferencebench.load.mock import words
 from inferencebench.load.model import Exchange, LoadPlan, PlannedRequest, Recording, Target
 from inferencebench.load.quiet import no_collection
 from inferencebench.load.wire import request_head
@@ -70,9 +67,8 @@ async def _receive(target: Target, plan: LoadPlan) -> tuple[int, list[Exchange]]
     return start, [stream.exchange for stream in streams]
 
 
-def run(target: Target, plan: LoadPlan) -> dict[int, Observed]:
-    """Receive and parse one plan; what was seen, by the mock's request numbers."""
+def run(target: Target, plan: LoadPlan) -> Recording:
+    """Receive one plan."""
     with no_collection():
         start, exchanges = uvloop.run(_receive(target, plan))
-    recording = Recording("asyncio.Protocol+uvloop", plan.profile, start, tuple(exchanges), (), 0.0, 0)
-    return observed(parse.samples(recording, words), start)
+    return Recording("asyncio.Protocol+uvloop", plan.profile, start, tuple(exchanges), (), 0.0, 0)

@@ -13,7 +13,7 @@ from inferencebench.suites.model import Corpus
 from inferencebench.workload.corpus import load_corpus
 from tests.engines.conftest import LiveServer
 
-POSITIONS = 512
+POSITIONS = 256
 
 
 class Demand(NamedTuple):
