@@ -38,12 +38,12 @@ WHAT = {
 """The agents of the comparison, in the order of the table."""
 DEFAULT, HAND, SEARCH = list(WHAT)[1:]
 PRODUCTS = """\
-A prompt has {tokens:,.0f} tokens on average. At the {tflops:.0f} TFLOP/s that a large bf16 product reached behind the
-wall, its products take about {products} ms of the default's {default} ms; the other {rest} ms (attention, norms,
-sampling, scheduling, HTTP) do not get faster with 8-bit weights. Products twice as fast would leave {best} ms, {gain:.2f}× the
-default. The goal of {wanted:.2f}× asks for {goal} ms, so for {needed} of those {half} ms; the search won {won}. Where
-the others went was not profiled: casting activations to 8 bits, and products that do not double, are the likely
-places."""
+A prompt has {tokens:,.0f} tokens on average. At the {tflops:.0f} TFLOP/s that a large bf16 product reached
+behind the wall, its products take about {products} ms of the default's {default} ms; the other {rest} ms
+(attention, norms, sampling, scheduling, HTTP) do not get faster with 8-bit weights. Products twice as fast
+would leave {best} ms, {gain:.2f}× the default. The goal of {wanted:.2f}× asks for {goal} ms, so for {needed} of
+those {half} ms; the search won {won}. Where the others went was not profiled: casting activations to 8 bits,
+and products that do not double, are the likely places."""
 GOAL, MARGIN = 1.35, 1.03
 """The search's speedup over the default on A and B, and how much slower than the hand-set launch it may be."""
 
