@@ -16,7 +16,9 @@ from h100_gate import answers, derived, faults, judged, margins, zoo
 from h100_records import GATE, NAME, Run, keep, runs_in, table
 
 from inferencebench.analysis.published import published
+from inferencebench.files import read_jsonl
 from inferencebench.gates.integrity import rooflines
+from inferencebench.gates.quality import Answer, agreement
 from inferencebench.load.store import read_samples
 from inferencebench.run.record import Result
 from inferencebench.suites.model import Metric, ScenarioName, Suite
@@ -204,15 +206,19 @@ def searches(runs: list[Run]) -> str:
 
 
 def agreements(runs: list[Run]) -> str:
-    """On random weights: of each agent, every value that its launches had."""
-    seen: dict[str, set[str]] = {}
+    """On random weights: of each agent, every value that its launches had, and what unrelated texts agree by."""
+    seen: dict[str, dict[str, str]] = {}
     for run in runs:
         quality = run.result.quality
         if quality and quality.agreement is not None:
-            seen.setdefault(run.result.agent, set()).add(f"{quality.agreement:.3f}")
-    return table(
-        ["agent", "agreement"], [[f"`{agent}`", ", ".join(sorted(seen[agent]))] for agent in WHAT if agent in seen]
-    )
+            found = [Answer.model_validate(row) for row in read_jsonl(run.directory / "quality" / "answers.jsonl")]
+            moved = [
+                a.model_copy(update={"question_id": b.question_id})
+                for a, b in zip(found, [*found[1:], found[0]], strict=True)
+            ]
+            seen.setdefault(run.result.agent, {})[f"{quality.agreement:.3f}"] = f"{agreement(found, moved):.3f}"
+    rows = [[f"`{agent}`", ", ".join(seen[agent]), ", ".join(seen[agent].values())] for agent in WHAT if agent in seen]
+    return table(["agent", "agreement with the reference", "of its own answers to different questions"], rows)
 
 
 def page(results: Path) -> str:
