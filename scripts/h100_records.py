@@ -1,5 +1,6 @@
 """What the repository keeps of the runs of h100.py, and reading it back."""
 
+import re
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ KEPT = (
     "likelihood/likelihood.jsonl",
 )  # fmt: skip
 MACHINE = ("state.jsonl", "logs/wall.log", "logs/prepare-0.log", "logs/prepare-1.log")
+HOME = re.compile(r"/(?:root|home/\w+)(?=/)")
 
 
 class Run(NamedTuple):
@@ -44,18 +46,22 @@ def keep(source: Path, target: Path) -> None:
                 (out / directory.relative_to(runs) / "said.txt").write_text("\n".join(logs) + "\n")
     for name in MACHINE:
         if (source / name).exists():
-            _copy(source / name, target / GATE / "machine" / Path(name).name)
+            _copy_log(source / name, target / GATE / "machine" / Path(name).name)
     if (faults := source / "faults" / "faults.json").exists():
-        _copy(faults, target / GATE / "faults.json")
+        _copy_log(faults, target / GATE / "faults.json")
 
 
 def _copy(path: Path, to: Path) -> None:
     if path.is_file():
         to.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".parquet":
-            shutil.copyfile(path, to)
-        else:
-            to.write_text(path.read_text().replace("/root/ib", "~/ib"))
+        shutil.copyfile(path, to)
+
+
+def _copy_log(path: Path, to: Path) -> None:
+    """Without the home directory of the machine, which nobody else has."""
+    if path.is_file():
+        to.parent.mkdir(parents=True, exist_ok=True)
+        to.write_text(HOME.sub("~", path.read_text()))
 
 
 def runs_in(folder: Path) -> list[Run]:
