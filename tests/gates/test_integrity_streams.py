@@ -237,3 +237,5 @@ def test_another_model_makes_mistakes_of_its_own() -> None:
     few = evidence(honest(), answers=reference[:3], reference_answers=reference)
     verdicts = [WrongAnswers().run(found).verdict for found in (same, other, few)]
     assert verdicts == [Verdict.PASS, Verdict.REVIEW, Verdict.NOT_APPLICABLE]
+    on_random_weights = WrongAnswers().run(replace(other, suite=suites.load("h100-random-7b")))
+    assert on_random_weights.verdict is Verdict.NOT_APPLICABLE

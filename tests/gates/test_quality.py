@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferencebench.errors import UserError
-from inferencebench.gates.quality import Answer, agreement, grade, mcnemar, verdict, wilson
+from inferencebench.gates.quality import Answer, agreement, grade, mcnemar, unjudged, verdict, wilson
 from inferencebench.workload.model import Message, Question
 
 
@@ -140,3 +140,16 @@ def test_agreement_is_the_common_beginning_of_both_answers() -> None:
     assert agreement(answers("one too", "nil", "x"), reference) == pytest.approx(5 / 7 / 3)
     assert agreement(answers("another", "words"), reference) == 0.0
     assert agreement([], reference) == 0.0
+
+
+def test_random_weights_are_asked_for_complete_answers_only() -> None:
+    def answers(text: str, error: str | None = None) -> list[Answer]:
+        return [Answer(question_id="q", text=text, error=error, parsed=None, correct=False)]
+
+    reference, other, none = answers("one two"), answers("another"), answers("", "timeout")
+    found = [unjudged(verdict(rows, reference, 0.95, 1.0), rows, reference) for rows in (reference, other, none)]
+    assert [(q.passed, q.incomplete, q.agreement) for q in found] == [
+        (True, False, 1.0),
+        (True, False, 0.0),
+        (None, True, 0.0),
+    ]

@@ -66,7 +66,29 @@ def test_steps_are_named_once_and_ordered_by_worth(driver: ModuleType) -> None:
     assert names.index("baseline") < names.index("default") < names.index("zoo") < names.index("again-1")
 
 
-def test_the_page_says_what_is_missing(tmp_path: Path) -> None:
+def test_a_later_session_takes_what_is_left(driver: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "ONLY", "baseline,search-balanced")
+    assert [step.name for step in driver.steps()] == ["baseline", "search-balanced"]
+
+
+def test_the_page_is_what_the_kept_records_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS)
+    root = SCRIPTS.parent
+    assert script("h100_report").page(root / "results") == (root / "docs" / "h100.md").read_text()
+
+
+def test_kept_records_hold_no_home_of_their_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS)
+    log = tmp_path / "unpacked" / "logs" / "wall.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("in /root/ib/cache")
+    records = script("h100_records")
+    records.keep(tmp_path / "unpacked", tmp_path)
+    assert (tmp_path / records.GATE / "machine" / "wall.log").read_text() == "in ~/ib/cache"
+
+
+def test_the_page_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS)
     report = script("h100_report")
     faults = tmp_path / report.GATE / "faults.json"
     faults.parent.mkdir(parents=True)

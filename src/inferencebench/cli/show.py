@@ -45,7 +45,10 @@ def show_result(result: Result, directory: Path) -> None:
         highlight=False,
     )
     if (quality := result.quality) and quality.agreement is not None:
-        out.print(f"  quality: answers agree with the reference's by {quality.agreement:.3f}", highlight=False)
+        out.print(
+            f"  quality: not judged on random weights; agreement with the reference {quality.agreement:.3f}",
+            highlight=False,
+        )
     elif quality:
         out.print(f"  quality: {quality.correct} of {quality.total} correct", highlight=False)
     if not result.ranked:

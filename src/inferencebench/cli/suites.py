@@ -93,7 +93,8 @@ def _facts_table(suite: Suite) -> Table:
     table.add_row("hardware", f"{h.devices} x {h.name}{rates}; {cores}")
     table.add_row("metrics", ", ".join(f"{s.id} {s.metric.value}" for s in suite.scenarios))
     table.add_row("prompts", suite.corpus.name)
-    table.add_row("quality", f"{q.questions} questions of {q.dataset}, at most {q.max_tokens} tokens, tau {q.tau:g}")
+    judged = "not judged: random weights" if m.source.kind == "random" else f"tau {q.tau:g}"
+    table.add_row("quality", f"{q.questions} questions of {q.dataset}, at most {q.max_tokens} tokens, {judged}")
     table.add_row("seed pairs", ", ".join(f"({p.dev}, {p.eval})" for p in suite.seed_pairs))
     table.add_row("baseline", f"{suite.baseline_launches} launch(es)")
     table.add_row(

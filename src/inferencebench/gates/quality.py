@@ -16,11 +16,6 @@ Z_95 = 1.959963984540054
 """Two-sided 95 % point of the normal distribution."""
 
 
-AGREEMENT = 0.1
-"""Least agreement with the reference where the model answers nothing rightly (random weights). Measured on an H100: see
-docs/h100.md. Another model's first token is the reference's once in a vocabulary."""
-
-
 class Answer(Record):
     """One graded answer. Unanswered questions have `error` set and count as wrong."""
 
@@ -69,7 +64,8 @@ class QualityResult(Record):
     below_tau_p: float | None
     """One-sided p of "accuracy < tau * baseline's", paired: small when the gate's failure is no accident."""
     agreement: float | None = None
-    """Mean share of an answer, from its first character on, that is the baseline's own: the gate of random weights."""
+    """Mean share of an answer, from its first character on, that is the baseline's own; on random weights only, and not
+    judged: see `unjudged`."""
 
 
 def grade(
@@ -131,6 +127,15 @@ def verdict(
         mcnemar_p=mcnemar(paired.lost, paired.gained) if paired else None,
         below_tau_p=paired.below_tau_p if paired else None,
     )
+
+
+def unjudged(found: QualityResult, answers: Sequence[Answer], reference: Sequence[Answer]) -> QualityResult:
+    """The verdict on random weights: complete answers pass; their agreement with the reference's is a number to read.
+
+    Such weights answer nothing rightly, and their next tokens are all nearly as likely, so that any rounding changes
+    the text: an honest 8-bit engine agrees no more than another model does (docs/h100.md), and no line parts them."""
+    passed = None if found.incomplete else True
+    return found.model_copy(update={"agreement": agreement(answers, reference), "passed": passed})
 
 
 def agreement(answers: Sequence[Answer], reference: Sequence[Answer]) -> float:

@@ -18,7 +18,7 @@ from inferencebench.gates.integrity.registry import missing_required
 from inferencebench.gates.integrity.static.model import Finding
 from inferencebench.gates.integrity.static.scan import scan
 from inferencebench.gates.integrity.tokens import calibrate_band
-from inferencebench.gates.quality import AGREEMENT, Answer, QualityResult, agreement, verdict
+from inferencebench.gates.quality import Answer, QualityResult, unjudged, verdict
 from inferencebench.load.model import RequestSample, Samples
 from inferencebench.load.store import read_samples
 from inferencebench.run import baseline as baselines
@@ -197,11 +197,8 @@ def _quality(run: RunFiles, baseline: Baseline | None, tau: float | None) -> Qua
     gate = run.spec.suite.quality
     reference = baseline.answers if baseline else run.answers
     found = verdict(run.answers, reference, tau or gate.tau, gate.min_answered)
-    if run.spec.suite.model.source.kind == "random" and not found.incomplete:
-        # Such weights answer nothing rightly: the gate is that they say what the reference says.
-        shared = agreement(run.answers, reference)
-        return found.model_copy(update={"agreement": shared, "passed": shared >= AGREEMENT})
-    return found
+    random_weights = run.spec.suite.model.source.kind == "random"
+    return unjudged(found, run.answers, reference) if random_weights else found
 
 
 def _integrity(

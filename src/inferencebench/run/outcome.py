@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from inferencebench.gates.integrity.model import IntegrityResult, Verdict
-from inferencebench.gates.quality import AGREEMENT, QualityResult
+from inferencebench.gates.quality import QualityResult
 from inferencebench.run.decisions import RecordedDecision
 from inferencebench.run.record import Outcome, ServerFailure
 
@@ -59,8 +59,6 @@ def _quality(e: Evidence) -> str | None:
     q = e.quality
     if q is None or q.passed:
         return None
-    if q.agreement is not None:
-        return f"its answers agree with the reference's by {q.agreement:.3f}, below {AGREEMENT:g}"
     base = "unknown" if q.baseline_accuracy is None else f"{q.baseline_accuracy:.3f}"
     return f"accuracy {q.accuracy:.3f} is below {q.tau:g} x the baseline's {base}"
 
@@ -77,7 +75,11 @@ def _review(e: Evidence) -> str | None:
 def _passed(e: Evidence) -> str:
     d = e.decision
     settled = d is not None and _named(e, Verdict.REVIEW) is not None
-    return f"all gates passed; review decided pass by {d.by}: {d.reason}" if d and settled else "all gates passed"
+    if d and settled:
+        return f"all gates passed; review decided pass by {d.by}: {d.reason}"
+    if e.quality and e.quality.agreement is not None:
+        return f"all gates passed; quality is not judged on random weights (agreement {e.quality.agreement:.3f})"
+    return "all gates passed"
 
 
 def _named(e: Evidence, verdict: Verdict) -> str | None:

@@ -160,6 +160,8 @@ class WrongAnswers:
             f"of the reference's wrong answers, at least {MIN_WRONG}, the share answered otherwise: review above "
             f"{limit.review:.0%}, by {CONFIDENCE_SE:g} standard errors {fails}"
         )
+        if evidence.suite.model.source.kind == "random":
+            return absent(self.name, threshold, "random weights answer nothing rightly, and any rounding changes how")
         found = shared_mistakes(evidence.answers, evidence.reference_answers)
         if found.total < MIN_WRONG:
             return absent(self.name, threshold, f"{found.total} wrong answers of the reference to compare")

@@ -8,6 +8,10 @@ from inferencebench.gates.integrity.model import AuditBand, CheckResult, Evidenc
 from inferencebench.load.model import RequestSample
 
 RUN = re.compile(r"(.)\1{3,}", re.S)
+TURN = re.compile(r"(?:system|user|assistant)\n")
+TURN_TOKENS = 3
+"""An engine that is told to go on past the end token may open new turns: their marks leave no text (ChatML's two, and
+the line breaks around them, which re-tokenization joins; Llama 3's three). The reference never says its end token."""
 MARGIN = 1.5
 """How much wider than the reference's own deviations the calibrated band is."""
 MAX_RELATIVE = 0.25
@@ -53,8 +57,8 @@ class TokenAudit:
                 pairs.append((s.id, counted, claimed))
         if not pairs:
             return absent(self.name, _rule(band), "no answer with a token count")
-        runs = {s.id: run_characters(s.text) for s in evidence.succeeded}
-        bad = [p for p in pairs if not band.allows(p[1], p[2]) and not p[1] < p[2] <= p[1] + runs[p[0]]]
+        unseen = {s.id: unseen_tokens(s.text, s.max_tokens) for s in evidence.succeeded}
+        bad = [p for p in pairs if not band.allows(p[1], p[2]) and not p[1] < p[2] <= p[1] + unseen[p[0]]]
         worst = max(pairs, key=lambda p: abs(p[1] - p[2]))
         total, claimed_total = sum(p[1] for p in pairs), sum(p[2] for p in pairs)
         what = "reported, not re-tokenizable" if random_weights else "re-tokenized"
@@ -74,6 +78,13 @@ class TokenAudit:
                 f"({what}), {worst[2]} claimed"
             ),
         )
+
+
+def unseen_tokens(text: str, tokens: int) -> float:
+    """How many tokens of an answer of `tokens` its text may hide: runs of a character, and the marks of new turns.
+
+    Marks count for no more than `MAX_RELATIVE`: a text of role names only would else claim twice its tokens."""
+    return run_characters(text) + min(TURN_TOKENS * len(TURN.findall(text)), MAX_RELATIVE * tokens)
 
 
 def run_characters(text: str) -> int:

@@ -1,0 +1,75 @@
+"""What the repository keeps of the runs of h100.py, and reading it back."""
+
+import re
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from inferencebench.analysis.collect import collect
+from inferencebench.redteam.zoo import said
+from inferencebench.run.record import Launch, Result
+
+NAME, GATE = "h100-2026", "h100-2026-gate"
+KEPT = (
+    "spec.json", "result.json", "events.jsonl", "decisions.jsonl", "search-journal.jsonl", "freeze/manifest.json",
+    "freeze/submission/*.sh", "solve/session.json", "solve/search/*.json", "solve/search/*.sh", "measure/*.json",
+    "measure/launch-*/*.parquet", "measure/launch-*/telemetry.jsonl", "quality/answers.jsonl",
+    "likelihood/likelihood.jsonl",
+)  # fmt: skip
+MACHINE = ("state.jsonl", "logs/wall.log", "logs/prepare-0.log", "logs/prepare-1.log")
+HOME = re.compile(r"/(?:root|home/\w+)(?=/)")
+
+
+class Run(NamedTuple):
+    """One record."""
+
+    directory: Path
+    result: Result
+
+    @property
+    def launch(self) -> Launch | None:
+        """The measured launch."""
+        measured = self.result.measurement
+        return measured.launches[0] if measured and measured.launches else None
+
+
+def keep(source: Path, target: Path) -> None:
+    """Copy what is small and says where numbers come from; prompts and workspaces stay out."""
+    for runs, out in ((source / "runs", target / NAME), (source / "zoo", target / GATE / "zoo")):
+        shutil.rmtree(out, ignore_errors=True)
+        for directory, _ in collect([runs]).results if runs.is_dir() else ():
+            for pattern in KEPT:
+                for path in sorted(directory.glob(pattern)):
+                    _copy(path, out / path.relative_to(runs))
+            if logs := said(directory):
+                (out / directory.relative_to(runs) / "said.txt").write_text("\n".join(logs) + "\n")
+    for name in MACHINE:
+        if (source / name).exists():
+            _copy_log(source / name, target / GATE / "machine" / Path(name).name)
+    if (faults := source / "faults" / "faults.json").exists():
+        _copy_log(faults, target / GATE / "faults.json")
+
+
+def _copy(path: Path, to: Path) -> None:
+    if path.is_file():
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, to)
+
+
+def _copy_log(path: Path, to: Path) -> None:
+    """Without the home directory of the machine, which nobody else has."""
+    if path.is_file():
+        to.parent.mkdir(parents=True, exist_ok=True)
+        to.write_text(HOME.sub("~", path.read_text()))
+
+
+def runs_in(folder: Path) -> list[Run]:
+    """Finished runs, in the order of their names."""
+    return [Run(directory, result) for directory, result in collect([folder]).results] if folder.is_dir() else []
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Markdown."""
+    lines = [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
+    return "\n".join(lines)
