@@ -106,7 +106,8 @@ def test_compare_finds_the_slower_server(requests: Path, tmp_path: Path) -> None
         # The same server on both sides: nothing is much worse than itself.
         same = run("compare", fast.url, fast.url, *words, "--margin", "1")
         assert same.returncode == 0, same.stdout
-    kept = run("compare", tmp_path / "b", tmp_path / "a")
+    # Both servers stream alike: only their first tokens can be told apart on a busy machine.
+    kept = run("compare", tmp_path / "b", tmp_path / "a", "--metric", "ttft_s")
     assert kept.returncode == 0, kept.stderr
     assert "better" in kept.stdout
     mixed = run("compare", fast.url, tmp_path / "a")
