@@ -81,7 +81,7 @@ def test_kept_records_hold_no_home_of_their_machine(tmp_path: Path, monkeypatch:
     monkeypatch.syspath_prepend(SCRIPTS)
     log = tmp_path / "unpacked" / "logs" / "wall.log"
     log.parent.mkdir(parents=True)
-    log.write_text("in /root/ib/cache")
+    log.write_text("in /home/somebody/ib/cache")
     records = script("h100_records")
     records.keep(tmp_path / "unpacked", tmp_path)
     assert (tmp_path / records.GATE / "machine" / "wall.log").read_text() == "in ~/ib/cache"

@@ -6,17 +6,14 @@ on disk, since it bounds none. It shows the network `none`, which its administra
 
 import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import IO
 
-from inferencebench.errors import InfrastructureError, MissingError
-from inferencebench.sandbox import cgroups, containers
-from inferencebench.sandbox.bubblewrap import HOST, PORT, BubblewrapProcess, checked_cpus, try_once
+from inferencebench.errors import MissingError
+from inferencebench.sandbox import containers
+from inferencebench.sandbox.bubblewrap import try_once
 from inferencebench.sandbox.containers import Place
-from inferencebench.sandbox.contract import Probe, SandboxProcess, SandboxSpec, writable
-from inferencebench.sandbox.link import WardenLink
-from inferencebench.sandbox.warden import Order
+from inferencebench.sandbox.contract import Probe, SandboxProcess, SandboxSpec
 
 INSTALL = "install Apptainer 1.1 or later with user namespaces: https://apptainer.org/docs/admin/main/installation.html"
 NETWORK = "if it refuses the network: 'allow net users' and 'allow net networks = none' in apptainer.conf"
@@ -43,34 +40,13 @@ class Apptainer:
         program = shutil.which("apptainer")
         if program is None:
             raise MissingError(f"sandbox: apptainer is not installed: {INSTALL}")
-        affinity = checked_cpus(spec.cpus)
         wanted = [*containers.places(spec), *containers.cpu_facts()]
-        port = spec.port or PORT
-        private = Path(tempfile.mkdtemp(prefix="inferencebench-"))
-        try:
-            containers.make_root(private / "root", wanted)
-            limited = cgroups.limit(spec.memory_bytes, spec.max_processes)
-            order = Order(
-                argv=argv,
-                env={**containers.environment(spec), "HOST": HOST, "PORT": str(port)},
-                cwd=spec.cwd,
-                wall=command(program, private, spec, wanted),
-                wall_options=[],
-                cpus=affinity,
-                cgroups=[str(path) for path in limited.directories],
-                max_processes=None,
-                scratch=[str(private)],
-                gateway=spec.gateway_port,
-                writable=writable(spec),
-                disk_bytes=spec.disk_bytes,
-                container=containers.host_environment(),
-            )
-            link = WardenLink(order, stdout, stderr)
-        except (InfrastructureError, OSError):
-            shutil.rmtree(private, ignore_errors=True)
-            raise
-        limits = {**limited.limits, **({"cpus": "affinity"} if affinity else {})}
-        return BubblewrapProcess(link, port, {**limits, "tmpfs": "not enforced: apptainer bounds no directory"})
+        return containers.start(
+            containers.Inside(spec, argv, stdout, stderr),
+            wanted,
+            lambda private: command(program, private, spec, wanted),
+            {"tmpfs": "not enforced: apptainer bounds no directory"},
+        )
 
 
 def command(program: str, private: Path, spec: SandboxSpec, wanted: list[Place]) -> list[str]:

@@ -7,22 +7,30 @@ Both back ends run the command below the first program of `INIT`, and the warden
 import os
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal, NamedTuple
 
 from inferencebench.errors import InfrastructureError
-from inferencebench.sandbox import gpu
+from inferencebench.sandbox import cgroups, gpu
 from inferencebench.sandbox.bubblewrap import (
     CPU_FACTS,
     ETC_HOST,
     ETC_OWN,
     HOME,
+    HOST,
     MEMORY_PLACES,
+    PORT,
     SYSTEM,
+    BubblewrapProcess,
+    checked_cpus,
     host_path,
 )
-from inferencebench.sandbox.contract import SandboxSpec
+from inferencebench.sandbox.contract import SandboxProcess, SandboxSpec, writable
+from inferencebench.sandbox.link import WardenLink
+from inferencebench.sandbox.warden import Order
 
 OWN_PLACES = ("proc", "sys", "dev", "run", "tmp", "var/tmp", "etc", HOME.lstrip("/"))
 """Directories of the root that programs mount over, or expect."""
@@ -38,6 +46,50 @@ class Place:
     source: Path | None = None
     writable: bool = False
     size: int | None = None
+
+
+class Inside(NamedTuple):
+    """What is to run in a container, and where its output goes."""
+
+    spec: SandboxSpec
+    argv: list[str]
+    stdout: IO[bytes]
+    stderr: IO[bytes]
+
+
+def start(
+    inside: Inside, wanted: list[Place], command: Callable[[Path], list[str]], limits: dict[str, str]
+) -> SandboxProcess:
+    """Start a container program. `command` gives its command line for a private directory that holds `root`; `limits`
+    are what it cannot bound."""
+    spec = inside.spec
+    affinity = checked_cpus(spec.cpus)
+    port = spec.port or PORT
+    private = Path(tempfile.mkdtemp(prefix="inferencebench-"))
+    try:
+        make_root(private / "root", wanted)
+        limited = cgroups.limit(spec.memory_bytes, spec.max_processes)
+        order = Order(
+            argv=inside.argv,
+            env={**environment(spec), "HOST": HOST, "PORT": str(port)},
+            cwd=spec.cwd,
+            wall=command(private),
+            wall_options=[],
+            cpus=affinity,
+            cgroups=[str(path) for path in limited.directories],
+            max_processes=None,
+            scratch=[str(private)],
+            gateway=spec.gateway_port,
+            writable=writable(spec),
+            disk_bytes=spec.disk_bytes,
+            container=host_environment(),
+        )
+        link = WardenLink(order, inside.stdout, inside.stderr)
+    except (InfrastructureError, OSError):
+        shutil.rmtree(private, ignore_errors=True)
+        raise
+    enforced = {**limited.limits, **({"cpus": "affinity"} if affinity else {})}
+    return BubblewrapProcess(link, port, {**enforced, **limits})
 
 
 def places(spec: SandboxSpec) -> list[Place]:

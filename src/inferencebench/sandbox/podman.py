@@ -8,18 +8,15 @@ import functools
 import os
 import resource
 import shutil
-import tempfile
 from pathlib import Path
 from typing import IO
 
-from inferencebench.errors import InfrastructureError, MissingError
-from inferencebench.sandbox import cgroups, containers
-from inferencebench.sandbox.bubblewrap import HOST, PORT, BubblewrapProcess, checked_cpus, try_once
+from inferencebench.errors import MissingError
+from inferencebench.sandbox import containers
+from inferencebench.sandbox.bubblewrap import try_once
 from inferencebench.sandbox.containers import Place
-from inferencebench.sandbox.contract import Probe, SandboxProcess, SandboxSpec, writable
-from inferencebench.sandbox.link import WardenLink
+from inferencebench.sandbox.contract import Probe, SandboxProcess, SandboxSpec
 from inferencebench.sandbox.namespaces import CONTAINED_FDS
-from inferencebench.sandbox.warden import Order
 
 INSTALL = "sudo apt install podman runc uidmap"
 RUNTIMES = ("crun", "runc")
@@ -66,33 +63,9 @@ def _start(runtime: str, spec: SandboxSpec, argv: list[str], stdout: IO[bytes], 
     program = shutil.which("podman")
     if program is None:
         raise MissingError(f"sandbox: podman is not installed: {INSTALL}")
-    affinity = checked_cpus(spec.cpus)
     wanted = containers.places(spec)
-    port = spec.port or PORT
-    private = Path(tempfile.mkdtemp(prefix="inferencebench-"))
-    try:
-        containers.make_root(private / "root", wanted)
-        limited = cgroups.limit(spec.memory_bytes, spec.max_processes)
-        order = Order(
-            argv=argv,
-            env={**containers.environment(spec), "HOST": HOST, "PORT": str(port)},
-            cwd=spec.cwd,
-            wall=command(program, runtime, private, spec, wanted),
-            wall_options=[],
-            cpus=affinity,
-            cgroups=[str(path) for path in limited.directories],
-            max_processes=None,
-            scratch=[str(private)],
-            gateway=spec.gateway_port,
-            writable=writable(spec),
-            disk_bytes=spec.disk_bytes,
-            container=containers.host_environment(),
-        )
-        link = WardenLink(order, stdout, stderr)
-    except (InfrastructureError, OSError):
-        shutil.rmtree(private, ignore_errors=True)
-        raise
-    return BubblewrapProcess(link, port, {**limited.limits, **({"cpus": "affinity"} if affinity else {})})
+    inside = containers.Inside(spec, argv, stdout, stderr)
+    return containers.start(inside, wanted, lambda private: command(program, runtime, private, spec, wanted), {})
 
 
 def command(program: str, runtime: str, private: Path, spec: SandboxSpec, wanted: list[Place]) -> list[str]:
