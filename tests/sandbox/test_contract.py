@@ -196,7 +196,9 @@ def test_nothing_is_left(any_box: Box) -> None:
     lines = Path(f"/proc/{process.pids()[0]}/cgroup").read_text().splitlines()
     groups = {line.rpartition("/")[2] for line in lines if "/inferencebench-" in line}
     warden = int(Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[1])
-    home = Path(f"/proc/{process.pids()[0]}/environ").read_text().split("HOME=")[1].split("\0")[0]
+    environ = Path(f"/proc/{process.pids()[0]}/environ")
+    wait_for(lambda: "HOME=" in environ.read_text())
+    home = environ.read_text().split("HOME=")[1].split("\0")[0]
     process.terminate()
     assert (Path("/proc/self/mounts").read_text(), len(os.listdir("/proc/self/fd"))) == before
     assert not Path(f"/proc/{warden}").exists()

@@ -11,8 +11,8 @@ _NAP_SHARE = 8
 
 _MIN_NAP_NS = 250_000
 _MIN_BATCH = 2
-_CROWDED_NS = 20_000
-"""Reads closer together than this leave the client little time of its own: then it gathers them in any case, and chunks
+_CROWDED_NS = 30_000
+"""Reads closer together than this leave the client little time of its own: then it naps as long as it may, and chunks
 of one stream that merge are counted as such, where a starved client would be late with all of them."""
 _WINDOW_NS = 20_000_000
 _SLEEP_MARGIN_NS = 120_000
@@ -22,7 +22,7 @@ _SLEEP_MARGIN_NS = 120_000
 class Nap:
     """Chooses the nap from the rate of reads: none unless it would gather at least two reads of different streams.
 
-    At a rate near the client's capacity it is the shortest nap, whatever that merges."""
+    At a rate near the client's capacity it is the longest nap, whatever that merges."""
 
     def __init__(self) -> None:
         self.ns = 0
@@ -38,7 +38,7 @@ class Nap:
         gap_of_all = window // max(1, self._reads)
         nap = min(NAP_NS, gap_of_all * busy // _NAP_SHARE)
         if gap_of_all < _CROWDED_NS:
-            self.ns = max(nap, _MIN_NAP_NS)
+            self.ns = NAP_NS
         else:
             self.ns = nap if nap >= _MIN_NAP_NS and nap >= _MIN_BATCH * gap_of_all else 0
         self._since_ns, self._reads = now_ns, 0
