@@ -83,8 +83,9 @@ FILL = "import torch; x = [torch.empty(2**30, dtype=torch.uint8, device='cuda') 
 LAUNCHERS = {
     "out_of_memory": f'exec "$IB_PYTHON" -c "{FILL.format(200)}"',
     "hangs": f'exec "$IB_PYTHON" -c "{FILL.format(4)}; import time; time.sleep(3600)"',
-    "crashes_in_load": f"exec {OWN} & until (: < /dev/tcp/127.0.0.1/$PORT) 2> /dev/null; do sleep 0.2; done; "
-    "sleep 2; kill -SEGV $!; wait $!",
+    # Once requests have been open for two seconds in all, the warm-up's one among them.
+    "crashes_in_load": f"exec {OWN} & seen=0; while [ $seen -lt 20 ]; do sleep 0.1; "
+    'grep -q "$(printf ":%04X .* 01 " $PORT)" /proc/net/tcp && seen=$((seen + 1)); done; kill -SEGV $!; wait $!',
     "leaves_memory": f'setsid "$IB_PYTHON" -c "{FILL.format(20)}; import time; time.sleep(3600)" & sleep 12; exit 3',
 }
 """What the submission's launcher does."""

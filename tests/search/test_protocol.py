@@ -44,6 +44,7 @@ class Toy:
     def __init__(self, worse: bool = False, spent_s: float = 0.0, die_after: int | None = None) -> None:
         self.now_s, self.worse, self.die_after = spent_s, worse, die_after
         self.seen: list[Candidate] = []
+        self.asked: list[tuple[str, int]] = []
         self.noise = random.Random(0)
 
     def elapsed_s(self) -> float:
@@ -51,6 +52,7 @@ class Toy:
 
     def run(self, candidate: Candidate, questions: int, deadline_s: float, worth: float = inf) -> Reading:
         self.seen.append(candidate)
+        self.asked.append((candidate.key, questions))
         if self.die_after is not None and len(self.seen) > self.die_after:
             raise KeyboardInterrupt
         c = candidate.configuration
@@ -90,6 +92,21 @@ def test_the_default_is_first_and_the_best_honest_setting_is_found(tmp_path: Pat
     assert not any("banned" in c.configuration for c in machine.seen)
     crashed = [c.key for c in machine.seen if c.configuration.get("crash")]
     assert len(crashed) == len(set(crashed)), "a crash is not proposed twice"
+
+
+def test_a_full_gate_is_met_once(tmp_path: Path) -> None:
+    machine = Toy()
+    chosen = search(machine, tmp_path / "j").candidate.key
+    asked = [questions for key, questions in machine.asked if key == chosen]
+    assert asked.count(machine.full_questions) == 1
+    assert asked.count(0) >= 1, "a further launch, without questions"
+
+
+def test_where_few_questions_are_a_full_gate_fewer_are_a_small_one(tmp_path: Path) -> None:
+    machine = Toy()
+    machine.full_questions = 90
+    search(machine, tmp_path / "j")
+    assert {questions for _, questions in machine.asked} == {0, 30, 90}
 
 
 def test_a_search_never_ends_below_the_default(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,8 +32,10 @@ class FakeEvaluator:
 
     questions = 40
 
-    def __init__(self, folder: Path, right: int = 20) -> None:
-        self.folder, self.right, self.plans, self.numbers = folder, right, [], []
+    def __init__(self, folder: Path, right: int = 20, per_s: float = inf) -> None:
+        self.folder, self.right, self.per_s = folder, right, per_s
+        self.plans: list[TrialPlan] = []
+        self.numbers: list[int] = []
         self.bench = SimpleNamespace(engine_home=folder / "home")
         self.records: list[int] = []
         self.fail: Callable[[], None] = lambda: None
@@ -44,7 +47,7 @@ class FakeEvaluator:
         self.fail()
         answers = tuple(
             Answer.model_construct(question_id=f"q{n}", correct=n % 2 == 0 and n < 2 * self.right)
-            for n in range(plan.questions)
+            for n in range(min(plan.questions, round(min(self.per_s * (plan.gate_s or inf), 1e6))))
         )
         measured = Measurement.model_construct(
             valid=True, invalid_reasons=(), ttft_s=0.1, tpot_s=0.02, requests_per_s=1.0, balanced_score=None
@@ -84,6 +87,19 @@ def test_the_default_answers_everything_and_sets_the_pace(tmp_path: Path) -> Non
     assert evaluator.plans[1].patience_s == 80.0, "twice the longest load that worked"
     assert evaluator.plans[1].home == tmp_path / "home"
     assert (tmp_path / "workspace/submission/start_server.sh").read_text() == f"exec {OTHER.key}"
+
+
+def test_a_slow_default_answers_what_its_share_of_the_budget_holds(tmp_path: Path) -> None:
+    evaluator = FakeEvaluator(tmp_path, per_s=0.25)
+    machine, _ = made(tmp_path, evaluator)
+    assert machine.full_questions == 40
+    machine.run(DEFAULT, 10, 600.0)
+    assert evaluator.plans[0].gate_s == 72.0
+    assert machine.full_questions == 18, "as many are a full gate"
+    gate = machine.run(OTHER, 40, 600.0).gate
+    assert gate is not None
+    assert gate.total == 18
+    assert evaluator.plans[1].gate_s is None, "patience ends it, the share does not"
 
 
 @pytest.mark.parametrize("right", [0, 2])

@@ -21,7 +21,7 @@ DEFAULT_ENGINE = "vllm"
 JOURNAL = "search-journal.jsonl"
 """In the run directory, beside the phases' folders."""
 MODES = ("ours", "paper")
-VERSION = 2
+VERSION = 3
 """Raised when the protocol changes: part of the agent's hash."""
 
 

@@ -152,7 +152,8 @@ class Evaluator:
                 measured = time.monotonic()
                 worth = measurement.valid and plan.asks(measurement)
                 wanted = self._questions[: plan.questions] if worth else ()
-                answers = ask(running.server, self._bench, wanted, self._patience(plan)) if wanted else []
+                patience_s = self._patience(plan)
+                answers = ask(running.server, self._bench, wanted, patience_s, plan.gate_s) if wanted else []
                 self._check_cancelled()
                 asked = time.monotonic()
         finally:

@@ -76,8 +76,15 @@ def _apart(samples: Samples, probes: set[str]) -> tuple[Samples, Samples]:
     return timed, others
 
 
-def ask(server: Server, bench: Bench, questions: Sequence[Question], patience_s: float | None = None) -> list[Answer]:
-    """Ask the quality questions, greedy, and grade the answers; those without one after `patience_s` have failed."""
+def ask(
+    server: Server,
+    bench: Bench,
+    questions: Sequence[Question],
+    patience_s: float | None = None,
+    cap_s: float | None = None,
+) -> list[Answer]:
+    """Ask the quality questions, greedy, and grade the answers; those without one after `patience_s` have failed, and
+    those not asked before `cap_s` are left out."""
     quality = bench.suite.quality
     profile = Profile(name=QUALITY, arrival="burst", requests=len(questions), concurrency=quality.concurrency)
     requests = [
@@ -93,8 +100,10 @@ def ask(server: Server, bench: Bench, questions: Sequence[Question], patience_s:
         )
         for q in questions
     ]
-    recording = _run(server, bench, profile, requests, force_length=False, patience_s=patience_s)
-    return graded(questions, parse.samples(recording, bench.tokenizer.count).requests)
+    recording = _run(server, bench, profile, requests, force_length=False, duration_s=cap_s, patience_s=patience_s)
+    samples = parse.samples(recording, bench.tokenizer.count).requests
+    asked = questions if cap_s is None else [q for q in questions if q.id in {s.id for s in samples}]
+    return graded(asked, samples)
 
 
 def graded(questions: Sequence[Question], samples: Sequence[RequestSample]) -> list[Answer]:

@@ -22,8 +22,10 @@ from inferencebench.search.policy import (
     DUPLICATE_TRIES,
     FEW_READINGS,
     HOPELESS,
+    LEAST_MINI,
     LEAST_TRIALS,
     LIKELY,
+    MINI_PART,
     MOST_FAULTS,
     MOST_LAUNCHES,
     RANDOM_TRIES,
@@ -179,7 +181,7 @@ class Search:
             at_s=self._machine.elapsed_s(),
             pruned=proposal.pruned,
         )
-        asked = self._policy.mini_questions if questions is None else questions
+        asked = self._mini_questions() if questions is None else questions
         best = self._best()
         # Who would not be the best is not asked: the time is better spent on another trial.
         bar = inf if best is None or questions is not None else WORTH * fmean(self._losses(best.key))
@@ -276,9 +278,9 @@ class Search:
     # --- the end ----------------------------------------------------------------------------------------------------
 
     def _cost_s(self, candidate: Candidate | None = None) -> float:
-        """What a launch takes. Of a candidate that was launched before: the most that it took, and a full gate. Of a
-        new one: the median of all that worked (more than their most while they are few: in a short budget a plan that
-        fails costs everything), and a small gate."""
+        """What a launch takes. Of a candidate that was launched before: the most that it took, and a full gate if it
+        met none. Of a new one: the median of all that worked (more than their most while they are few: in a short
+        budget a plan that fails costs everything), and a small gate."""
         done = [r for rs in self._readings.values() for r in rs if r.status is Status.OK]
         if not done:
             return 0.0
@@ -286,10 +288,10 @@ class Search:
         question_s = median(asked) if asked else 0.0
         mine = self._readings.get(candidate.key, []) if candidate is not None else []
         took = [r.launch_s + r.measure_s for r in mine if r.status is Status.OK]
-        if took:
-            return max(took) + question_s * self._machine.full_questions
+        if candidate is not None and took:
+            return max(took) + question_s * self._questions_left(candidate)
         took = [r.launch_s + r.measure_s for r in done]
-        gate_s = question_s * min(self._policy.mini_questions, self._machine.full_questions)
+        gate_s = question_s * self._mini_questions()
         return (median(took) if len(took) >= FEW_READINGS else SLACK * max(took)) + gate_s
 
     def _room(self, reserve_share: float) -> bool:
@@ -320,8 +322,17 @@ class Search:
             chosen = next((c for c in wanted if self._cost_s(c) <= left_s), None)
             if chosen is None:
                 return
-            questions = 0 if self._is_default(chosen) else self._machine.full_questions
-            self._try(Proposal(chosen, Kind.CONFIRMATION), questions)
+            self._try(Proposal(chosen, Kind.CONFIRMATION), self._questions_left(chosen))
+
+    def _questions_left(self, candidate: Candidate) -> int:
+        """Of a full gate; a default needs none, and who met one would answer the same again."""
+        met = self._is_default(candidate) or self._full_gates(candidate)
+        return 0 if met else self._machine.full_questions
+
+    def _mini_questions(self) -> int:
+        """Of a small gate: a share of the full one, where that is short."""
+        full = self._machine.full_questions
+        return min(full, self._policy.mini_questions, max(LEAST_MINI, full // MINI_PART))
 
     def _default(self) -> Candidate | None:
         """The best default of all engines."""

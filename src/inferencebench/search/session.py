@@ -22,6 +22,8 @@ from inferencebench.suites.model import Metric
 
 MEASURE_SHARE, LEAST_MEASURE_S, MOST_MEASURE_S = 0.02, 8.0, 60.0
 """Time cap of a measurement, as a share of the budget, with its bounds."""
+REFERENCE_SHARE = 0.12
+"""Of the budget, for the questions that the first default answers: as many are a full gate from then on."""
 PATIENCE = 4.0
 """A load is given up after so many times its cap, or half that many times the longest load that worked."""
 
@@ -57,10 +59,11 @@ class SessionMachine:
 
     @property
     def full_questions(self) -> int:
-        """All dev questions; none where the default answers too few rightly (random weights): nothing is compared
-        then."""
-        told = not self._reference or sum(self._reference.values()) >= LEAST_RIGHT
-        return self._evaluator.questions if told else 0
+        """Those that the default answered, all of them before it has; none where it answers too few rightly (random
+        weights): nothing is compared then."""
+        if not self._reference:
+            return self._evaluator.questions
+        return len(self._reference) if sum(self._reference.values()) >= LEAST_RIGHT else 0
 
     def elapsed_s(self) -> float:
         """The session's clock, which counts what sessions before a kill used."""
@@ -70,7 +73,7 @@ class SessionMachine:
         """Write the launcher, and let the evaluator try it."""
         metric = self._session.scenario.metric
         write_launcher(self._session.workspace, self._launcher(candidate))
-        # The first default is the reference of every gate: it answers all questions, and sets the pace.
+        # The first default is the reference of every gate: it answers all that it has time for, and sets the pace.
         first = not self._reference and not candidate.configuration
         left_s = max(1.0, deadline_s - self.elapsed_s())
         startup = engines.get(candidate.engine).startup
@@ -80,6 +83,7 @@ class SessionMachine:
             questions=self.full_questions if first else min(questions, self.full_questions),
             ready_s=min(startup.ready_s, left_s),
             patience_s=left_s if first else self._patience_s(),
+            gate_s=REFERENCE_SHARE * self._session.clock.budget_s if first else None,
             home=self._home,
             asks=lambda found: (value := primary(found, metric)) is not None and loss_of(metric, value) <= worth,
         )

@@ -64,6 +64,8 @@ class Reference:
         transformers.utils.logging.disable_progress_bar()
         torch.set_num_threads(self._threads)
         self.device = _device(options.device)
+        # cuDNN's attention fails under several threads at once ("mha_graph.execute … false", torch 2.11 on an H100).
+        torch.backends.cuda.enable_cudnn_sdp(False)
         self.tokenizer = transformers.AutoTokenizer.from_pretrained(options.model)
         dtype = options.dtype if options.dtype == "auto" else getattr(torch, options.dtype)
         model = transformers.AutoModelForCausalLM.from_pretrained(options.model, dtype=dtype)
