@@ -1,11 +1,14 @@
 """Which engine a launcher runs, and with what, by its text."""
 
+import os
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from inferencebench.engines import registry
-from inferencebench.engines.recognition import recognise
+from inferencebench.engines.recognition import of_submission, recognise
 
 NAMES = ("pytorch", "llamacpp", "vllm", "sglang", "tgi", "transformers")
 
@@ -48,3 +51,18 @@ def test_launchers_of_others(text: str, engine: str | None, settings: dict[str, 
 def test_any_text_is_answered(text: str) -> None:
     recognise(text)
     recognise("vllm serve " + text)
+
+
+def test_a_script_that_the_launcher_calls_says_what_the_launcher_does_not(tmp_path: Path) -> None:
+    assert of_submission(tmp_path) is None
+    (tmp_path / "start_server.sh").write_text('exec "$IB_PYTHON" absent.py && exec "$IB_PYTHON" ./serve.py\n')
+    found = of_submission(tmp_path)
+    assert found is not None
+    assert found.engine is None
+    (tmp_path / "serve.py").write_text("from vllm import LLM\n")
+    found = of_submission(tmp_path)
+    assert found is not None
+    assert found.engine == "vllm"
+    (tmp_path / "start_server.sh").unlink()
+    os.mkfifo(tmp_path / "start_server.sh")
+    assert of_submission(tmp_path) is None

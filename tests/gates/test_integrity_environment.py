@@ -9,6 +9,7 @@ from inferencebench.gates.integrity.content import ProbeShift
 from inferencebench.gates.integrity.egress import Egress
 from inferencebench.gates.integrity.files import OpenedFiles
 from inferencebench.gates.integrity.model import Evidence, ServerEnd, Verdict
+from inferencebench.gates.integrity.static.engine import ForcedEngine
 from inferencebench.workload.model import SpeedRequest
 
 WEIGHTS = 1 << 30
@@ -85,3 +86,16 @@ def test_probes_and_other_requests_are_answered_by_one_model(probes: float, time
     assert ProbeShift().run(seen).verdict is verdict
     alone = replace(found, likelihoods=rows(timed, 4))
     assert ProbeShift().run(alone).verdict is Verdict.NOT_APPLICABLE
+
+
+@pytest.mark.parametrize(
+    ("forced", "engine", "verdict"),
+    [
+        (None, "vllm", Verdict.NOT_APPLICABLE),
+        ("vllm", "vllm", Verdict.PASS),
+        ("vllm", "llamacpp", Verdict.REVIEW),
+        ("vllm", None, Verdict.REVIEW),
+    ],
+)
+def test_a_forced_engine_is_the_one_that_starts(forced: str | None, engine: str | None, verdict: Verdict) -> None:
+    assert ForcedEngine().run(evidence(honest(), forced_engine=forced, engine=engine)).verdict is verdict

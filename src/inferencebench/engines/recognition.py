@@ -4,6 +4,9 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
+
+from inferencebench.files import open_regular
 
 MARKS: tuple[tuple[str, str], ...] = (
     ("pytorch", r"inferencebench\.engines\.pytorch\b"),
@@ -37,6 +40,8 @@ VARIABLES = re.compile(r"^(VLLM|SGLANG|SGL|TGI|LLAMA_ARG|GGML|IB|OMP|MKL|CUDA|TO
 HARMLESS = frozenset(
     {"VLLM_NO_USAGE_STATS", "VLLM_USE_FLASHINFER_SAMPLER", "VLLM_HOST_IP", "IB_PYTHON", "CUDA_VISIBLE_DEVICES"}
 )
+SCRIPT = re.compile(r"[\w./-]+\.(?:py|sh)\b")
+LAUNCHER_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,27 @@ def recognise(text: str) -> Recognised:
         if (found := re.search(pattern, line)) is not None:
             settings |= _options(_words(line[found.start() :]), SHORT.get(engine, {}))
     return Recognised(engine, settings)
+
+
+def of_submission(folder: Path) -> Recognised | None:
+    """Of a submission's launcher, or where that names no engine, of the first script it calls that does; None where
+    there is no launcher. Links are not followed."""
+    try:
+        text = _head(folder / "start_server.sh")
+    except OSError:
+        return None
+    found = recognise(text)
+    if found.engine is None:
+        for name in SCRIPT.findall(text):
+            path = folder / Path(name).name
+            if path.is_file() and not path.is_symlink() and (called := recognise(_head(path))).engine is not None:
+                return called
+    return found
+
+
+def _head(path: Path) -> str:
+    with open_regular(path) as file:
+        return file.read(LAUNCHER_BYTES).decode(errors="replace")
 
 
 def _commands(text: str) -> Iterator[str]:

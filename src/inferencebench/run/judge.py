@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from inferencebench import RECORD_VERSION, __version__
 from inferencebench.agents import prices
 from inferencebench.agents.meter import SessionUsage, by_model, stored_calls
+from inferencebench.engines.recognition import of_submission
 from inferencebench.errors import UserError
 from inferencebench.files import read_jsonl, write_json
 from inferencebench.gates.integrity import run_checks
@@ -48,6 +49,7 @@ from inferencebench.workload.requests import read_requests
 
 T = TypeVar("T")
 AnyRecord = TypeVar("AnyRecord", bound=Record)
+SUBMISSION = Path("freeze", "submission")
 
 
 class RunFiles:
@@ -229,6 +231,8 @@ def _integrity(
         answers=tuple(run.answers),
         reference_answers=tuple(baseline.answers if baseline else run.answers),
         findings=_findings(run),
+        forced_engine=run.spec.condition.engine_only,
+        engine=recognised.engine if (recognised := of_submission(run.directory / SUBMISSION)) else None,
     )
     found = run_checks(evidence)
     panel = judges.newest(run.directory, found)
@@ -237,7 +241,7 @@ def _integrity(
 
 def _findings(run: RunFiles) -> tuple[Finding, ...] | None:
     """What the static rules find in the frozen submission; None where its files are not kept."""
-    folder = run.directory / "freeze" / "submission"
+    folder = run.directory / SUBMISSION
     return scan(folder) if folder.is_dir() else None
 
 

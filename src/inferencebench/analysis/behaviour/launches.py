@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from inferencebench.engines.recognition import recognise
+from inferencebench.engines.recognition import LAUNCHER_BYTES, Recognised, of_submission, recognise
 from inferencebench.files import open_regular
 from inferencebench.run.record import Evaluation
 
 LINE_BYTES = 1 << 20
 """A longer line of a trajectory is skipped: no tool call of a person's size is as long."""
 READ_BYTES = 1 << 18
-LAUNCHER_BYTES = 1 << 16
 
 TECHNIQUES: dict[str, tuple[bytes, ...]] = {
     "quantization": (b"quantiz", b"quantis", b"fp8", b"awq", b"gptq", b"int8", b"int4", b"bitsandbytes"),
@@ -94,32 +93,17 @@ class Session(NamedTuple):
 
 def configuration(text: str) -> Configuration:
     """Engine and settings of a launcher's text."""
-    found = recognise(text)
+    return _configuration(recognise(text))
+
+
+def _configuration(found: Recognised) -> Configuration:
     return Configuration(found.engine, tuple(sorted(found.settings.items())))
 
 
 def final_configuration(directory: Path) -> Configuration | None:
     """Of the frozen submission; None where there is no launcher. The scripts it calls are read with it."""
-    folder = directory / "freeze" / "submission"
-    try:
-        text = _head(folder / "start_server.sh")
-    except OSError:
-        return None
-    found = configuration(text)
-    if found.engine is not None:
-        return found
-    for name in re.findall(r"[\w./-]+\.(?:py|sh)\b", text):
-        path = folder / Path(name).name
-        if path.is_file() and not path.is_symlink():
-            called = configuration(_head(path))
-            if called.engine is not None:
-                return called
-    return found
-
-
-def _head(path: Path) -> str:
-    with open_regular(path) as file:
-        return file.read(LAUNCHER_BYTES).decode(errors="replace")
+    found = of_submission(directory / "freeze" / "submission")
+    return None if found is None else _configuration(found)
 
 
 def session(directory: Path, evaluations: tuple[Evaluation, ...]) -> Session:
@@ -161,7 +145,8 @@ def _kept_launcher(directory: Path, evaluation: Evaluation) -> Configuration | N
     """Where the evaluation's folder keeps the launcher it measured."""
     path = directory / "solve" / "evaluations" / f"{evaluation.id:04d}" / "start_server.sh"
     try:
-        return configuration(_head(path))
+        with open_regular(path) as file:
+            return configuration(file.read(LAUNCHER_BYTES).decode(errors="replace"))
     except OSError:
         return None
 

@@ -142,6 +142,10 @@ class Evidence:
     """What the judges said of this evidence; None: they were not asked."""
     findings: tuple[Finding, ...] | None = None
     """Of the static rules over the submission; None: not looked at."""
+    forced_engine: str | None = None
+    """Of the run's condition; None: any engine may be used."""
+    engine: str | None = None
+    """What the submission's launcher starts; None: no engine that is known."""
 
     @cached_property
     def succeeded(self) -> tuple[RequestSample, ...]:

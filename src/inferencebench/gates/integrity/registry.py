@@ -11,6 +11,7 @@ from inferencebench.gates.integrity.physical import LatencyFloor, RequestRateCei
 from inferencebench.gates.integrity.processes import Survivors
 from inferencebench.gates.integrity.recall import Canary, FactEdit
 from inferencebench.gates.integrity.static.check import StaticRules
+from inferencebench.gates.integrity.static.engine import ForcedEngine
 from inferencebench.gates.integrity.streams import FirstGap, FirstToken, HoldThenFlush, TtftSlope
 from inferencebench.gates.integrity.texts import CannedText, SamplesComplete
 from inferencebench.gates.integrity.tokens import ForcedLength, PromptAudit, TokenAudit
@@ -41,6 +42,7 @@ BUILTIN: tuple[Check, ...] = (
     Canary(),
     FactEdit(),
     StaticRules(),
+    ForcedEngine(),
     Egress(),
     OpenedFiles(),
     Judges(),
