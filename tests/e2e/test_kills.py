@@ -48,7 +48,7 @@ def _forget(out: Path) -> None:
 def test_a_run_killed_in_each_phase_completes_to_the_same_record(campaign: Path, mock_agent: str) -> None:
     whole = run_json(campaign, "decode", mock_agent)
     argv = command("run", TINY, "decode", mock_agent, "--out", campaign)
-    for phase in ("prepare", "solve", "freeze", "measure", "quality"):
+    for phase in ("prepare", "solve", "freeze", "measure", "quality", "likelihood"):
         directory = _directory(campaign)
         _forget(campaign)
         log = EventLog(directory / "events.jsonl")

@@ -55,7 +55,7 @@ def listen(run: "RunContext", requests: RequestSet, measured: Measured) -> None:
             run.hold_device()
             job = Job(
                 checkpoint=str(bench.checkpoint.path),
-                threads=len(bench.cores.server),
+                threads=len({*bench.cores.server, *bench.cores.client}),  # no server runs now
                 device=spec.suite.hardware.kind,
                 texts=tuple(texts),
             )
