@@ -93,7 +93,8 @@ def end(members: Callable[[], list[int]], init: int | None, grace_s: float, chil
 
     A scan of /proc can miss a process that forks and exits meanwhile. Being without children cannot: the warden adopts
     every orphan, so something lives below it as long as it has a child. With a PID namespace the kernel ends all when
-    its first process `init` dies; without one, all are stopped before any is killed, until a scan finds nobody new."""
+    its first process `init` dies, and what a container program runs outside has half of the time to clean up; without
+    one, all are stopped before any is killed, until a scan finds nobody new."""
     alive = members()
     killed = len(alive)
     send(alive, signal.SIGTERM)
@@ -103,7 +104,8 @@ def end(members: Callable[[], list[int]], init: int | None, grace_s: float, chil
     deadline = time.monotonic() + KILL_TIMEOUT_S
     while not childless():
         if init is not None:
-            send([init], signal.SIGKILL)
+            late = time.monotonic() > deadline - KILL_TIMEOUT_S / 2
+            send([init, *(descendants(os.getpid()) if late else [])], signal.SIGKILL)
         else:
             stopped: set[int] = set()
             while fresh := set(members()) - stopped:
