@@ -91,15 +91,15 @@ def steps() -> list[Step]:
         Step("baseline", 900, (cell(ALL, "engine:pytorch"),), (vllm,)),
         Step("default", 500, (cell(ALL, "engine:vllm"),), (vllm,)),
         Step("hand", 500, (cell(ALL, HAND),), (vllm,)),
+        Step("hand-again", 400, (cell("A,B", HAND, "--repeat", "1"),), (vllm,)),
+        Step("again-1", 300, (cell("A,B", "engine:vllm", "--repeat", "1"),), (vllm,)),
+        Step("again-2", 300, (cell("A,B", "engine:vllm", "--repeat", "2"),), (vllm,)),
         Step("search-balanced", 500, (cell("D", search),), (vllm,)),
         Step("search-decode", 500, (cell("B", search),), (vllm,)),
         Step("search-prefill", 500, (cell("A", search),), (vllm,)),
         Step("search-throughput", 500, (cell("C", search),), (vllm,)),
         Step("zoo", 420, tuple(lane(*item) for item in LANES.items()), (vllm, small)),
         Step("faults", 300, (me("faults"),)),
-        Step("again-1", 300, (cell("A,B", "engine:vllm", "--repeat", "1"),), (vllm,)),
-        Step("again-2", 300, (cell("A,B", "engine:vllm", "--repeat", "2"),), (vllm,)),
-        Step("hand-again", 400, (cell("A,B", HAND, "--repeat", "1"),), (vllm,)),
     ]
     return [step for step in found if not ONLY or step.name in ONLY.split(",")]
 

@@ -63,7 +63,7 @@ def test_records_leave_out_workspaces_and_keep_submissions(driver: ModuleType, t
 def test_steps_are_named_once_and_ordered_by_worth(driver: ModuleType) -> None:
     names = [step.name for step in driver.steps()]
     assert len(set(names)) == len(names)
-    assert names.index("baseline") < names.index("default") < names.index("zoo") < names.index("again-1")
+    assert names.index("baseline") < names.index("default") < names.index("again-1") < names.index("zoo")
 
 
 def test_a_later_session_takes_what_is_left(driver: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
