@@ -37,8 +37,10 @@ class Run(NamedTuple):
 def keep(source: Path, target: Path) -> None:
     """Copy what is small and says where numbers come from; prompts and workspaces stay out."""
     for runs, out in ((source / "runs", target / NAME), (source / "zoo", target / GATE / "zoo")):
+        if not runs.is_dir():
+            continue  # not run again: what an earlier session kept stays
         shutil.rmtree(out, ignore_errors=True)
-        for directory, _ in collect([runs]).results if runs.is_dir() else ():
+        for directory, _ in collect([runs]).results:
             for pattern in KEPT:
                 for path in sorted(directory.glob(pattern)):
                     _copy(path, out / path.relative_to(runs))

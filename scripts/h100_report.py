@@ -16,6 +16,7 @@ from h100_gate import answers, derived, faults, judged, margins, zoo
 from h100_records import GATE, NAME, Run, keep, runs_in, table
 
 from inferencebench.analysis.published import published
+from inferencebench.engines.recognition import of_submission
 from inferencebench.files import read_jsonl
 from inferencebench.gates.integrity import rooflines
 from inferencebench.gates.quality import Answer, agreement
@@ -90,30 +91,39 @@ def comparison(runs: list[Run]) -> str:
 
 
 def goals(runs: list[Run]) -> str:
-    """The search beside the hand-set launch and the default; every value of a repeated cell."""
+    """The search beside the hand-set launch and the default, by the means of all launches. Where both launch the engine
+    with the same settings, their launches are launches of one configuration."""
     rows = []
     for scenario in ScenarioName:
-        found = {
-            agent: [
-                r.result.metric.value
-                for r in runs
-                if (r.result.scenario, r.result.agent) == (scenario, agent) and r.result.metric.value
-            ]
-            for agent in (DEFAULT, HAND, SEARCH)
-        }
+        here = [r for r in runs if r.result.scenario == scenario and r.result.metric.value]
+        found = {agent: [r for r in here if r.result.agent == agent] for agent in (DEFAULT, HAND, SEARCH)}
         if not all(found.values()):
-            rows.append([scenario.value, *["–"] * 3, "not run"])
+            rows.append([scenario.value, *["–"] * 4, "not run"])
             continue
-        lower = next(r.result.metric.name.lower_is_better for r in runs if r.result.scenario == scenario)
-        default, hand, search = (fmean(values) for values in found.values())
-        gain, over_hand = (value / search if lower else search / value for value in (default, hand))
-        hand_gain = default / hand if lower else hand / default
+        lower = here[0].result.metric.name.lower_is_better
+        values = {agent: [r.result.metric.value or 0.0 for r in of_agent] for agent, of_agent in found.items()}
+        default, hand, search = (fmean(values[agent]) for agent in (DEFAULT, HAND, SEARCH))
+        over_hand = hand / search if lower else search / hand
+        verdict = "non-inferior" if over_hand >= 1 / MARGIN else "**inferior**"
+        if settings(found[HAND]) == settings(found[SEARCH]):
+            hand = search = fmean([*values[HAND], *values[SEARCH]])
+            verdict = "the same settings"
+        gain, hand_gain = (default / value if lower else value / default for value in (search, hand))
         wanted = GOAL if scenario in (ScenarioName.PREFILL, ScenarioName.DECODE) else None
         said = "no goal" if wanted is None else f"goal {wanted:.2f}×: {'met' if gain >= wanted else 'missed'}"
-        inferior = "non-inferior" if over_hand >= 1 / MARGIN else "**inferior**"
-        rows.append([scenario.value, f"{hand_gain:.2f}×", f"{gain:.2f}×", f"{over_hand:.3f}×, {inferior}", said])
-    head = ["scenario", "hand over default", "search over default", "search over hand", "search over default, wanted"]
+        launches = "/".join(str(len(values[agent])) for agent in (DEFAULT, HAND, SEARCH))
+        rows.append(
+            [scenario.value, launches, f"{hand_gain:.2f}×", f"{gain:.2f}×", f"{over_hand:.3f}×, {verdict}", said]
+        )
+    head = ["scenario", "launches: default/hand/search", "hand over default", "search over default",
+            "search over hand", "search over default, wanted"]  # fmt: skip
     return table(head, rows)
+
+
+def settings(runs: list[Run]) -> dict[str, str] | None:
+    """What a launcher sets; None where there is none."""
+    found = of_submission(runs[0].directory / "freeze" / "submission")
+    return None if found is None else found.settings
 
 
 def products(runs: list[Run], suite: Suite, inside: str) -> str:
