@@ -102,8 +102,8 @@ def ask(
     ]
     recording = _run(server, bench, profile, requests, force_length=False, duration_s=cap_s, patience_s=patience_s)
     samples = parse.samples(recording, bench.tokenizer.count).requests
-    asked = questions if cap_s is None else [q for q in questions if q.id in {s.id for s in samples}]
-    return graded(asked, samples)
+    asked = {sample.id for sample in samples}
+    return graded([q for q in questions if cap_s is None or q.id in asked], samples)
 
 
 def graded(questions: Sequence[Question], samples: Sequence[RequestSample]) -> list[Answer]:
