@@ -15,7 +15,7 @@ class Sizes(NamedTuple):
     questions: int
 
 
-FULL = {"cpu": Sizes(8, 192, 40, 32), "cuda": Sizes(16, 8192, 256, 100)}
+FULL = {"cpu": Sizes(8, 192, 40, 36), "cuda": Sizes(16, 8192, 256, 100)}
 REDUCED = {"cpu": Sizes(4, 96, 24, 24), "cuda": Sizes(6, 1024, 96, 100)}
 QUESTIONS_AT_ONCE = 4
 """They are not timed, and an engine that batches answers four in little more than the time of one."""
