@@ -19,6 +19,7 @@ from inferencebench.campaign.journal import STUCK_S, Journal, State
 from inferencebench.campaign.model import Bounds, Rates
 from inferencebench.campaign.status import status
 from inferencebench.errors import UserError
+from inferencebench.files import read_jsonl
 from tests.campaign.test_driver import Scripted, cache, drive, finish, quick, the_plan
 
 __all__ = ["cache", "quick"]
@@ -111,6 +112,25 @@ def test_restarts_by_the_scheduler_are_seen_counted_and_bounded(tmp_path: Path) 
     out = tmp_path / "few"
     out.mkdir()
     assert set(drive(out, few, Requeues(out, few, {})).states.values()) == {State.FAILED}
+
+
+def test_a_restart_on_another_node_is_written_down_there(tmp_path: Path) -> None:
+    """Just after a restart a scheduler may name the node that was left."""
+
+    class Moves(Requeues):
+        def poll(self, handles: Sequence[str]) -> dict[str, Status]:
+            self.polls += bool(handles)
+            seen = {1: ("n1", 0), 2: ("n1", 1), 3: ("n2", 1)}.get(self.polls)
+            if handles and seen:
+                return {h: Status(Life.RUNNING, where=seen[0], restarts=seen[1]) for h in handles}
+            return Scripted.poll(self, handles)
+
+    todo = the_plan(retry={"attempts": 3, "backoff_s": 0.0})
+    drive(tmp_path, todo, Moves(tmp_path, todo, {}))
+    rows = [r for r in read_jsonl(tmp_path / ".campaign" / "tasks.jsonl") if r["task"] == todo.tasks[0].id]
+    assert [(r["event"], r.get("where")) for r in rows if r["event"] in ("began", "requeued")] == [
+        ("began", "n1"), ("requeued", None), ("began", "n1"), ("began", "n2"),
+    ]  # fmt: skip
 
 
 def test_device_time_is_spend_and_bounds_stop_the_placing(tmp_path: Path) -> None:

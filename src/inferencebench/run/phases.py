@@ -55,19 +55,30 @@ class Phase:
 
     @contextmanager
     def begin(self, *, keep: bool = False) -> Iterator[list[Path]]:
-        """Empty the folder (unless `keep`), run the body, stamp the files which it adds to the yielded list."""
+        """Empty the folder (unless `keep`), run the body, stamp the files which it adds to the yielded list.
+
+        Raises OSError when the run directory is away, and InfrastructureError when it was meanwhile: a shared directory
+        that comes back is the same one, and what was written below its empty mount point is lost."""
         if not keep:
             remove_tree(self.folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(exist_ok=True)
+        begun = _identity(self.folder)
         self._events.append("phase_started", phase=self.name)
         started = time.monotonic()
         outputs: list[Path] = []
         yield outputs
+        if _identity(self.folder) != begun:
+            raise InfrastructureError(f"{self.folder}: the directory went away while the phase worked")
         seconds = round(time.monotonic() - started, 3)
         hashes = {str(path.relative_to(self.folder)): sha256_file(path) for path in sorted(outputs)}
         stamp = Stamp(phase=self.name, inputs_sha256=self.inputs_sha256, outputs=hashes, seconds=seconds)
         write_json(self.folder / STAMP, stamp)
         self._events.append("phase_finished", phase=self.name, seconds=seconds)
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    found = folder.stat()
+    return found.st_dev, found.st_ino
 
 
 def finished_seconds(run_dir: Path, phase: str) -> float:
