@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+
+from inferencebench.errors import InfrastructureError
 from inferencebench.run.events import EventLog
 from inferencebench.run.phases import Phase
 
@@ -36,6 +39,28 @@ def test_a_phase_that_was_cut_off_starts_from_an_empty_folder(tmp_path: Path) ->
     assert sorted(p.name for p in (tmp_path / "measure").iterdir()) == ["out.txt", "phase.json"]
     names = [(e["event"], e["phase"]) for e in EventLog(tmp_path / "events.jsonl").read()]
     assert names == [("phase_started", "measure"), ("phase_started", "measure"), ("phase_finished", "measure")]
+
+
+def test_a_directory_that_goes_away_meanwhile_has_no_finished_phase(tmp_path: Path) -> None:
+    """As a shared file system does: what is written meanwhile lands in a place that stands in for it."""
+    root, away = tmp_path / "run", tmp_path / "away"
+    root.mkdir()
+
+    def lose() -> None:
+        with _phase(root).begin() as outputs:
+            root.rename(away)
+            (root / "measure").mkdir(parents=True)
+            outputs.append(root / "measure" / "out.txt")
+            outputs[0].write_text("lost")
+
+    with pytest.raises(InfrastructureError, match="went away"):
+        lose()
+    assert _phase(root).stamp is None
+    assert _phase(away).stamp is None
+    _finish(away, "done")
+    assert _phase(away).stamp is not None
+    with pytest.raises(OSError, match="No such file"), _phase(tmp_path / "nowhere").begin():
+        pass
 
 
 def test_a_torn_event_costs_only_itself(tmp_path: Path) -> None:

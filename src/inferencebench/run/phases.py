@@ -62,12 +62,12 @@ class Phase:
         if not keep:
             remove_tree(self.folder)
         self.folder.mkdir(exist_ok=True)
-        begun = _identity(self.folder)
+        begun = identity(self.folder)
         self._events.append("phase_started", phase=self.name)
         started = time.monotonic()
         outputs: list[Path] = []
         yield outputs
-        if _identity(self.folder) != begun:
+        if identity(self.folder) != begun:
             raise InfrastructureError(f"{self.folder}: the directory went away while the phase worked")
         seconds = round(time.monotonic() - started, 3)
         hashes = {str(path.relative_to(self.folder)): sha256_file(path) for path in sorted(outputs)}
@@ -76,8 +76,12 @@ class Phase:
         self._events.append("phase_finished", phase=self.name, seconds=seconds)
 
 
-def _identity(folder: Path) -> tuple[int, int]:
-    found = folder.stat()
+def identity(folder: Path) -> tuple[int, int] | None:
+    """Which directory a path leads to; None where it leads to none."""
+    try:
+        found = folder.stat()
+    except OSError:
+        return None
     return found.st_dev, found.st_ino
 
 

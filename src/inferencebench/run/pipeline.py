@@ -22,6 +22,7 @@ from inferencebench.run.judge import RunFiles, judge, write_result
 from inferencebench.run.launches import Device, LiveServer
 from inferencebench.run.listen import listen
 from inferencebench.run.machine import lease
+from inferencebench.run.phases import identity
 from inferencebench.run.record import Outcome, Result
 from inferencebench.run.spec import BASELINE_AGENT, RunSpec
 from inferencebench.sandbox import registry as sandboxes
@@ -42,22 +43,24 @@ def run(spec: RunSpec, bench: Bench, *, wait: bool = False) -> Result:
 def run_together(specs: Sequence[RunSpec], bench: Bench, *, wait: bool = False) -> list[Result]:
     """Take several scenarios of one agent to their results, phase by phase: those whose submissions are the same are
     measured on one launch. Raises what `run` raises."""
+    directories = [spec.directory(bench.out) for spec in specs]
     with ExitStack() as leases:
-        for spec in specs:
-            directory = spec.directory(bench.out)
+        for spec, directory in zip(specs, directories, strict=True):
             directory.mkdir(parents=True, exist_ok=True)
             note = partial(bench.reporter.note, f"waiting for {directory}")
             leases.enter_context(lease(directory / ".lock", wait=wait, on_wait=note))
             claim(spec, directory)
             if spec.is_canonical_baseline:
                 _forget_failure(directory)
+        places = [identity(directory) for directory in directories]
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 found = _execute(specs, bench)
                 break
             except InfrastructureError as error:
                 bench.reporter.note(f"infrastructure error, attempt {attempt} of {ATTEMPTS}: {error}")
-                if attempt == ATTEMPTS:
+                # What stands in for a directory that is away is not it: nothing is tried there.
+                if attempt == ATTEMPTS or places != [identity(directory) for directory in directories]:
                     raise
         return [_judged(spec, bench, baseline) for spec, baseline in zip(specs, found, strict=True)]
 
