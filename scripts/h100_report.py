@@ -105,7 +105,7 @@ def goals(runs: list[Run]) -> str:
         default, hand, search = (fmean(values[agent]) for agent in (DEFAULT, HAND, SEARCH))
         over_hand = hand / search if lower else search / hand
         verdict = "non-inferior" if over_hand >= 1 / MARGIN else "**inferior**"
-        if settings(found[HAND]) == settings(found[SEARCH]):
+        if same_launcher([*found[HAND], *found[SEARCH]]):
             hand = search = fmean([*values[HAND], *values[SEARCH]])
             verdict = "the same settings"
         gain, hand_gain = (default / value if lower else value / default for value in (search, hand))
@@ -120,10 +120,10 @@ def goals(runs: list[Run]) -> str:
     return table(head, rows)
 
 
-def settings(runs: list[Run]) -> dict[str, str] | None:
-    """What a launcher sets; None where there is none."""
-    found = of_submission(runs[0].directory / "freeze" / "submission")
-    return None if found is None else found.settings
+def same_launcher(runs: list[Run]) -> bool:
+    """Whether all launch one engine with the same settings."""
+    first, *others = [of_submission(run.directory / "freeze" / "submission") for run in runs]
+    return first is not None and first.engine is not None and all(other == first for other in others)
 
 
 def products(runs: list[Run], suite: Suite, inside: str) -> str:
@@ -133,10 +133,13 @@ def products(runs: list[Run], suite: Suite, inside: str) -> str:
     except (ValueError, KeyError):
         return "The rate of products was not measured."
     means = {}
+    prefills = [r for r in runs if r.result.scenario == ScenarioName.PREFILL and r.result.metric.value]
     for agent in (DEFAULT, SEARCH):
-        same = [r for r in runs if (r.result.scenario, r.result.agent) == ("prefill", agent) and r.result.metric.value]
+        same = [r for r in prefills if r.result.agent == agent]
         if not same:
             return "Without the default and the search on A nothing can be said."
+        if agent == SEARCH and same_launcher(alike := [r for r in prefills if r.result.agent in (HAND, SEARCH)]):
+            same = alike
         means[agent] = fmean(r.result.metric.value or 0.0 for r in same)
         tokens = fmean(s.prompt_tokens for s in read_samples(same[0].directory / "measure" / "launch-0").requests)
     linear = rooflines.linear_flops(suite.model, tokens) / rate

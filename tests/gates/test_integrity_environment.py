@@ -98,4 +98,6 @@ def test_probes_and_other_requests_are_answered_by_one_model(probes: float, time
     ],
 )
 def test_a_forced_engine_is_the_one_that_starts(forced: str | None, engine: str | None, verdict: Verdict) -> None:
-    assert ForcedEngine().run(evidence(honest(), forced_engine=forced, engine=engine)).verdict is verdict
+    given = evidence(honest(), forced_engine=forced, engine=engine)
+    assert ForcedEngine().run(replace(given, findings=())).verdict is verdict
+    assert ForcedEngine().run(given).verdict is Verdict.NOT_APPLICABLE, "no files"

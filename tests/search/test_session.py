@@ -47,7 +47,7 @@ class FakeEvaluator:
         self.fail()
         answers = tuple(
             Answer.model_construct(question_id=f"q{n}", correct=n % 2 == 0 and n < 2 * self.right)
-            for n in range(min(plan.questions, round(min(self.per_s * (plan.gate_s or inf), 1e6))))
+            for n in range(min(plan.questions, round(min(self.per_s * (plan.ask_s or inf), 1e6))))
         )
         measured = Measurement.model_construct(
             valid=True, invalid_reasons=(), ttft_s=0.1, tpot_s=0.02, requests_per_s=1.0, balanced_score=None
@@ -90,16 +90,22 @@ def test_the_default_answers_everything_and_sets_the_pace(tmp_path: Path) -> Non
 
 
 def test_a_slow_default_answers_what_its_share_of_the_budget_holds(tmp_path: Path) -> None:
-    evaluator = FakeEvaluator(tmp_path, per_s=0.25)
+    evaluator = FakeEvaluator(tmp_path, per_s=0.4)
     machine, _ = made(tmp_path, evaluator)
     assert machine.full_questions == 40
     machine.run(DEFAULT, 10, 600.0)
-    assert evaluator.plans[0].gate_s == 72.0
-    assert machine.full_questions == 18, "as many are a full gate"
+    assert evaluator.plans[0].ask_s == 72.0
+    assert machine.full_questions == 29, "as many are a full gate"
     gate = machine.run(OTHER, 40, 600.0).gate
     assert gate is not None
-    assert gate.total == 18
-    assert evaluator.plans[1].gate_s is None, "patience ends it, the share does not"
+    assert gate.total == 29
+    assert evaluator.plans[1].ask_s is None, "patience ends it, the share does not"
+
+
+def test_a_handful_of_answers_is_no_gate(tmp_path: Path) -> None:
+    machine, _ = made(tmp_path, FakeEvaluator(tmp_path, per_s=0.2))
+    machine.run(DEFAULT, 10, 600.0)
+    assert machine.full_questions == 0, "14 were answered"
 
 
 @pytest.mark.parametrize("right", [0, 2])

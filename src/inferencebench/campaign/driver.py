@@ -118,10 +118,10 @@ class Driver:
                 self._requeued(journal, task, history, status)
                 history = histories[task.id] = journal.histories()[task.id]
             # Right after a restart a scheduler may still name the node that was left.
-            moved = status.where and history.where and status.where != history.where
+            moved = history.restarts and status.where and status.where != history.where
             if status.life is Life.RUNNING and (history.began_at is None or moved):
                 journal.append("began", task.id, handle=handle, where=status.where)
-                history.began_at, history.where = time.time(), status.where
+                history.began_at, history.where = history.began_at or time.time(), status.where
             if status.life in (Life.QUEUED, Life.RUNNING):
                 where[task.id] = status.where
                 continue

@@ -87,7 +87,7 @@ class Journal:
                     history.handle = str(row.get("handle"))
                     history.began_at, history.where, history.restarts = None, "", 0
                 case "began":
-                    history.began_at = float(row.get("at", 0.0))
+                    history.began_at = history.began_at or float(row.get("at", 0.0))
                     history.where = str(row.get("where", ""))
                 case "requeued":
                     restarts = int(row.get("restarts", 0))

@@ -40,7 +40,7 @@ VARIABLES = re.compile(r"^(VLLM|SGLANG|SGL|TGI|LLAMA_ARG|GGML|IB|OMP|MKL|CUDA|TO
 HARMLESS = frozenset(
     {"VLLM_NO_USAGE_STATS", "VLLM_USE_FLASHINFER_SAMPLER", "VLLM_HOST_IP", "IB_PYTHON", "CUDA_VISIBLE_DEVICES"}
 )
-SCRIPT = re.compile(r"[\w./-]+\.(?:py|sh)\b")
+SCRIPT = re.compile(r"(?<![\w./-])[\w./-]+\.(?:py|sh)\b")
 LAUNCHER_BYTES = 1 << 16
 
 
@@ -79,22 +79,26 @@ def recognise(text: str) -> Recognised:
 def of_submission(folder: Path) -> Recognised | None:
     """Of a submission's launcher, or where that names no engine, of the first script it calls that does; None where
     there is no launcher. Links are not followed."""
-    try:
-        text = _head(folder / "start_server.sh")
-    except OSError:
+    text = _head(folder / "start_server.sh")
+    if text is None:
         return None
     found = recognise(text)
     if found.engine is None:
         for name in SCRIPT.findall(text):
-            path = folder / Path(name).name
-            if path.is_file() and not path.is_symlink() and (called := recognise(_head(path))).engine is not None:
+            below = name.rpartition("submission/")[2].lstrip("./")
+            called = recognise(_head(folder / below) or _head(folder / Path(name).name) or "")
+            if called.engine is not None:
                 return called
     return found
 
 
-def _head(path: Path) -> str:
-    with open_regular(path) as file:
-        return file.read(LAUNCHER_BYTES).decode(errors="replace")
+def _head(path: Path) -> str | None:
+    """The beginning of a file; None where there is none, whatever its name is."""
+    try:
+        with open_regular(path) as file:
+            return file.read(LAUNCHER_BYTES).decode(errors="replace")
+    except OSError:
+        return None
 
 
 def _commands(text: str) -> Iterator[str]:

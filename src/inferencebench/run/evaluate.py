@@ -153,7 +153,7 @@ class Evaluator:
                 worth = measurement.valid and plan.asks(measurement)
                 wanted = self._questions[: plan.questions] if worth else ()
                 patience_s = self._patience(plan)
-                answers = ask(running.server, self._bench, wanted, patience_s, plan.gate_s) if wanted else []
+                answers = ask(running.server, self._bench, wanted, patience_s, plan.ask_s) if wanted else []
                 self._check_cancelled()
                 asked = time.monotonic()
         finally:

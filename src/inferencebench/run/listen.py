@@ -13,6 +13,7 @@ from inferencebench.load.model import RequestSample
 from inferencebench.load.store import read_samples
 from inferencebench.run.measure import PROBES
 from inferencebench.run.record import Measured
+from inferencebench.sandbox.namespaces import die_with_parent
 from inferencebench.suites.model import Suite
 from inferencebench.workload.model import RequestSet, SpeedRequest
 
@@ -109,8 +110,9 @@ def _teach(job: Job, folder: Path, out: Path) -> None:
     argv = [sys.executable, "-m", "inferencebench.gates.integrity.teacher", str(job_file), str(out)]
     try:
         done = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
-        )
+            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT_S, check=False,
+            preexec_fn=die_with_parent,
+        )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise InfrastructureError(f"the reference did not read the texts within {TIMEOUT_S:.0f} s") from None
     if done.returncode or not out.exists():

@@ -5,7 +5,7 @@ A killed run continues where it was: the same call skips the phases that are don
 
 import json
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 
@@ -62,6 +62,10 @@ def run_together(specs: Sequence[RunSpec], bench: Bench, *, wait: bool = False) 
                 # What stands in for a directory that is away is not it: nothing is tried there.
                 if attempt == ATTEMPTS or places != [identity(directory) for directory in directories]:
                     raise
+            except OSError as error:
+                if places == [identity(directory) for directory in directories]:
+                    raise
+                raise InfrastructureError(f"a run's directory went away: {error}") from None
         return [_judged(spec, bench, baseline) for spec, baseline in zip(specs, found, strict=True)]
 
 
@@ -97,7 +101,8 @@ def _execute(specs: Sequence[RunSpec], bench: Bench) -> list[Baseline | None]:
         return [baseline for _, baseline in begun]
     except InfrastructureError as error:
         for run in runs:
-            run.events.append("infrastructure_error", error=str(error))
+            with suppress(OSError):  # the directory may be what is away
+                run.events.append("infrastructure_error", error=str(error))
         raise
     finally:
         server.stop()

@@ -30,7 +30,7 @@ class TrialPlan:
     """The warm-up, each profile and the questions are each given up after so long: a server that hangs under load."""
     asks: Callable[[Measurement], bool] = lambda found: True
     """Whether a measurement is worth the questions."""
-    gate_s: float | None = None
+    ask_s: float | None = None
     """No question is asked later than this after the first."""
     home: Path | None = None
     """HOME of the server, kept between trials for compile caches."""

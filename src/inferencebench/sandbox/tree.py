@@ -93,7 +93,7 @@ def end(members: Callable[[], list[int]], init: int | None, grace_s: float, chil
 
     A scan of /proc can miss a process that forks and exits meanwhile. Being without children cannot: the warden adopts
     every orphan, so something lives below it as long as it has a child. With a PID namespace the kernel ends all when
-    its first process `init` dies, and what a container program runs outside has half of the time to clean up; without
+    its first process `init` dies; what a container program left outside it is killed after half of that time. Without
     one, all are stopped before any is killed, until a scan finds nobody new."""
     alive = members()
     killed = len(alive)

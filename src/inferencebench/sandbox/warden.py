@@ -23,12 +23,20 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from inferencebench.sandbox.names import NameSink, unrouted
-from inferencebench.sandbox.namespaces import CLONE_NEWNET, GATE, call_libc, contained, join, protect_devices
+from inferencebench.sandbox.namespaces import (
+    CLONE_NEWNET,
+    GATE,
+    PR_SET_PDEATHSIG,
+    call_libc,
+    contained,
+    join,
+    protect_devices,
+)
 from inferencebench.sandbox.quota import Quota
 from inferencebench.sandbox.removal import remove_tree
 from inferencebench.sandbox.tree import LINUX, Ended, descendants, end, first_of_namespace, namespace_members
 
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+PR_SET_CHILD_SUBREAPER = 36
 SETUP_TIMEOUT_S = 20.0
 
 BOOT = (

@@ -22,8 +22,10 @@ from inferencebench.suites.model import Metric
 
 MEASURE_SHARE, LEAST_MEASURE_S, MOST_MEASURE_S = 0.02, 8.0, 60.0
 """Time cap of a measurement, as a share of the budget, with its bounds."""
-REFERENCE_SHARE = 0.12
+REFERENCE_SHARE, LEAST_REFERENCE_S = 0.12, 60.0
 """Of the budget, for the questions that the first default answers: as many are a full gate from then on."""
+LEAST_QUESTIONS = 20
+"""Of a full gate: fewer equal answers prove nothing, and one that differs would prove too much."""
 PATIENCE = 4.0
 """A load is given up after so many times its cap, or half that many times the longest load that worked."""
 
@@ -59,11 +61,12 @@ class SessionMachine:
 
     @property
     def full_questions(self) -> int:
-        """Those that the default answered, all of them before it has; none where it answers too few rightly (random
-        weights): nothing is compared then."""
+        """Those that the default answered, all of them before it has; none where it answers too few, or too few rightly
+        (random weights): nothing is compared then."""
         if not self._reference:
             return self._evaluator.questions
-        return len(self._reference) if sum(self._reference.values()) >= LEAST_RIGHT else 0
+        enough = len(self._reference) >= min(LEAST_QUESTIONS, self._evaluator.questions)
+        return len(self._reference) if enough and sum(self._reference.values()) >= LEAST_RIGHT else 0
 
     def elapsed_s(self) -> float:
         """The session's clock, which counts what sessions before a kill used."""
@@ -83,7 +86,7 @@ class SessionMachine:
             questions=self.full_questions if first else min(questions, self.full_questions),
             ready_s=min(startup.ready_s, left_s),
             patience_s=left_s if first else self._patience_s(),
-            gate_s=REFERENCE_SHARE * self._session.clock.budget_s if first else None,
+            ask_s=max(LEAST_REFERENCE_S, REFERENCE_SHARE * self._session.clock.budget_s) if first else None,
             home=self._home,
             asks=lambda found: (value := primary(found, metric)) is not None and loss_of(metric, value) <= worth,
         )

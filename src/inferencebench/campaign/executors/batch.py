@@ -4,7 +4,6 @@ It runs the order's command, hands signals on, and writes the exit code beside t
 known also after the scheduler has forgotten the job. Where the scheduler knows no time limit, it keeps the order's.
 """
 
-import ctypes
 import json
 import os
 import signal
@@ -17,13 +16,13 @@ from typing import Any, NamedTuple
 from inferencebench.campaign.executors.contract import Order
 from inferencebench.errors import UserError
 from inferencebench.files import write_json
+from inferencebench.sandbox.namespaces import die_with_parent
 
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 """A scheduler warns with these before it kills; the run ends its servers and keeps what it has."""
 TIMEOUT = "TIMEOUT"
 GRACE_S = 60.0
 """From SIGTERM to SIGKILL at the time limit, as schedulers give it."""
-PR_SET_PDEATHSIG = 1
 
 
 class End(NamedTuple):
@@ -52,11 +51,6 @@ def write_orders(path: Path, orders: Sequence[Order], *, keep_limits: bool = Fal
 def command(orders_file: Path, index: int | str, python: str = sys.executable) -> list[str]:
     """The argument list that runs one order."""
     return [python, "-m", "inferencebench.campaign.executors.batch", str(orders_file), str(index)]
-
-
-def die_with_parent() -> None:
-    """In a child before it runs: SIGTERM when the process that started it is gone, however it ended."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def exit_file(orders_file: Path, index: int) -> Path:

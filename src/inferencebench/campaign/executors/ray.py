@@ -20,11 +20,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from inferencebench.campaign.executors.batch import command, die_with_parent, exit_file, read_end, write_orders
+from inferencebench.campaign.executors.batch import command, exit_file, read_end, write_orders
 from inferencebench.campaign.executors.contract import Life, Order, Status
 from inferencebench.campaign.model import Placement
 from inferencebench.errors import InfrastructureError, MissingError, UserError
 from inferencebench.sandbox.contract import Probe
+from inferencebench.sandbox.namespaces import die_with_parent
 
 NAMESPACE = "inferencebench"
 RESOURCE = "inferencebench"

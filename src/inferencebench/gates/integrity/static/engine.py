@@ -15,6 +15,8 @@ class ForcedEngine:
         """Compare the engine that was recognised with the condition's."""
         if evidence.forced_engine is None:
             return absent(self.name, self.threshold, "the condition leaves the engine open")
+        if evidence.findings is None:
+            return absent(self.name, self.threshold, "the submission's files are not there")
         same = evidence.engine == evidence.forced_engine
         return CheckResult(
             name=self.name,
