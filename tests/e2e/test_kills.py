@@ -1,5 +1,6 @@
 """`kill -9` of the harness in every phase, then the same command: it completes and equals an uninterrupted run."""
 
+import contextlib
 import json
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from inferencebench.run.events import EventLog
@@ -102,8 +104,19 @@ def _has_server(path: Path) -> bool:
     return any(e["event"] == "server_ready" for e in EventLog(path).read())
 
 
+def _teachers(out: Path) -> set[int]:
+    """Processes that read texts under the reference for a run in `out`."""
+    found = set()
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            words = " ".join(process.cmdline())
+            if "integrity.teacher" in words and str(out) in words:
+                found.add(process.pid)
+    return found
+
+
 def _wait_until_gone(out: Path) -> None:
     deadline = time.monotonic() + 10
-    while left := sandboxed_processes(out):
+    while left := sandboxed_processes(out) | _teachers(out):
         assert time.monotonic() < deadline, f"left after the kill: {left}"
         time.sleep(0.05)

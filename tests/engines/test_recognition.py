@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferencebench.engines import registry
-from inferencebench.engines.recognition import of_submission, recognise
+from inferencebench.engines.recognition import Recognised, of_submission, recognise
 
 NAMES = ("pytorch", "llamacpp", "vllm", "sglang", "tgi", "transformers")
 
@@ -63,6 +63,8 @@ def test_a_script_that_the_launcher_calls_says_what_the_launcher_does_not(tmp_pa
     found = of_submission(tmp_path)
     assert found is not None
     assert found.engine == "vllm"
+    (tmp_path / "start_server.sh").write_text(f"{'a' * 300}.py {'b' * 60_000}")
+    assert of_submission(tmp_path) == Recognised(None), "a name too long for a file, and a word without an end"
     (tmp_path / "start_server.sh").unlink()
     os.mkfifo(tmp_path / "start_server.sh")
     assert of_submission(tmp_path) is None
