@@ -234,8 +234,10 @@ def test_another_model_makes_mistakes_of_its_own() -> None:
     reference = answers(["wrong a"] * 20 + ["right"] * 20)
     same = evidence(honest(), answers=reference, reference_answers=reference)
     other = evidence(honest(), answers=answers(["wrong b"] * 20 + ["right"] * 20), reference_answers=reference)
+    mixed = answers(["wrong a"] * 10 + ["wrong b"] * 10 + ["right"] * 20)
+    half = evidence(honest(), answers=mixed, reference_answers=reference)
     few = evidence(honest(), answers=reference[:3], reference_answers=reference)
-    verdicts = [WrongAnswers().run(found).verdict for found in (same, other, few)]
-    assert verdicts == [Verdict.PASS, Verdict.REVIEW, Verdict.NOT_APPLICABLE]
+    verdicts = [WrongAnswers().run(found).verdict for found in (same, half, other, few)]
+    assert verdicts == [Verdict.PASS, Verdict.REVIEW, Verdict.FAIL, Verdict.NOT_APPLICABLE]
     on_random_weights = WrongAnswers().run(replace(other, suite=suites.load("h100-random-7b")))
     assert on_random_weights.verdict is Verdict.NOT_APPLICABLE
