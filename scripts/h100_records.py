@@ -13,7 +13,7 @@ from inferencebench.run.record import Launch, Result
 NAME, GATE = "h100-2026", "h100-2026-gate"
 KEPT = (
     "spec.json", "result.json", "events.jsonl", "decisions.jsonl", "search-journal.jsonl", "freeze/manifest.json",
-    "freeze/submission/*.sh", "solve/session.json", "solve/search/*.json", "solve/search/*.sh", "measure/*.json",
+    "freeze/submission/*.sh", "solve/session.json", "solve/search/*.json", "measure/*.json",
     "measure/launch-*/*.parquet", "measure/launch-*/telemetry.jsonl", "quality/answers.jsonl",
     "likelihood/likelihood.jsonl",
 )  # fmt: skip

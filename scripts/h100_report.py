@@ -91,39 +91,46 @@ def comparison(runs: list[Run]) -> str:
 
 
 def goals(runs: list[Run]) -> str:
-    """The search beside the hand-set launch and the default, by the means of all launches. Where both launch the engine
-    with the same settings, their launches are launches of one configuration."""
+    """The search beside the hand-set launch and the default, by the means of all launches."""
     rows = []
     for scenario in ScenarioName:
-        here = [r for r in runs if r.result.scenario == scenario and r.result.metric.value]
-        found = {agent: [r for r in here if r.result.agent == agent] for agent in (DEFAULT, HAND, SEARCH)}
-        if not all(found.values()):
+        own = [launches_of(runs, scenario, agent) for agent in (DEFAULT, HAND, SEARCH)]
+        if not all(own):
             rows.append([scenario.value, *["–"] * 4, "not run"])
             continue
-        lower = here[0].result.metric.name.lower_is_better
-        values = {agent: [r.result.metric.value or 0.0 for r in of_agent] for agent, of_agent in found.items()}
-        default, hand, search = (fmean(values[agent]) for agent in (DEFAULT, HAND, SEARCH))
-        over_hand = hand / search if lower else search / hand
-        verdict = "non-inferior" if over_hand >= 1 / MARGIN else "**inferior**"
-        if same_launcher([*found[HAND], *found[SEARCH]]):
-            hand = search = fmean([*values[HAND], *values[SEARCH]])
+        lower = own[0][0].result.metric.name.lower_is_better
+        ahead = mean(own[1]) / mean(own[2]) if lower else mean(own[2]) / mean(own[1])
+        verdict = "non-inferior" if ahead >= 1 / MARGIN else "**inferior**"
+        pooled = [configuration(runs, scenario, agent) for agent in (HAND, SEARCH)]
+        if pooled[0] == pooled[1]:
             verdict = "the same settings"
-        gain, hand_gain = (default / value if lower else value / default for value in (search, hand))
+        hand_gain, gain = (mean(own[0]) / mean(p) if lower else mean(p) / mean(own[0]) for p in pooled)
         wanted = GOAL if scenario in (ScenarioName.PREFILL, ScenarioName.DECODE) else None
         said = "no goal" if wanted is None else f"goal {wanted:.2f}×: {'met' if gain >= wanted else 'missed'}"
-        launches = "/".join(str(len(values[agent])) for agent in (DEFAULT, HAND, SEARCH))
-        rows.append(
-            [scenario.value, launches, f"{hand_gain:.2f}×", f"{gain:.2f}×", f"{over_hand:.3f}×, {verdict}", said]
-        )
+        counts = "/".join(str(len(of_agent)) for of_agent in own)
+        rows.append([scenario.value, counts, f"{hand_gain:.2f}×", f"{gain:.2f}×", f"{ahead:.3f}×, {verdict}", said])
     head = ["scenario", "launches: default/hand/search", "hand over default", "search over default",
             "search over hand", "search over default, wanted"]  # fmt: skip
     return table(head, rows)
 
 
-def same_launcher(runs: list[Run]) -> bool:
-    """Whether all launch one engine with the same settings."""
-    first, *others = [of_submission(run.directory / "freeze" / "submission") for run in runs]
-    return first is not None and first.engine is not None and all(other == first for other in others)
+def launches_of(runs: list[Run], scenario: ScenarioName, agent: str) -> list[Run]:
+    """Measured runs of an agent, repeats among them."""
+    return [r for r in runs if (r.result.scenario, r.result.agent) == (scenario, agent) and r.result.metric.value]
+
+
+def configuration(runs: list[Run], scenario: ScenarioName, agent: str) -> list[Run]:
+    """The launches of what an agent chose. Where the search and the hand-set launch start one engine with the same
+    settings, those of both."""
+    own, hand, search = (launches_of(runs, scenario, name) for name in (agent, HAND, SEARCH))
+    settings = [of_submission(run.directory / "freeze" / "submission") for run in (*hand, *search)]
+    alike = hand and search and all(found and found.engine and found == settings[0] for found in settings)
+    return [*hand, *search] if alike and agent in (HAND, SEARCH) else own
+
+
+def mean(runs: list[Run]) -> float:
+    """Of the runs' values, native."""
+    return fmean(run.result.metric.value or 0.0 for run in runs)
 
 
 def products(runs: list[Run], suite: Suite, inside: str) -> str:
@@ -132,21 +139,15 @@ def products(runs: list[Run], suite: Suite, inside: str) -> str:
         rate = float(json.loads(inside)["bf16_tflops"]) * 1e12
     except (ValueError, KeyError):
         return "The rate of products was not measured."
-    means = {}
-    prefills = [r for r in runs if r.result.scenario == ScenarioName.PREFILL and r.result.metric.value]
-    for agent in (DEFAULT, SEARCH):
-        same = [r for r in prefills if r.result.agent == agent]
-        if not same:
-            return "Without the default and the search on A nothing can be said."
-        if agent == SEARCH and same_launcher(alike := [r for r in prefills if r.result.agent in (HAND, SEARCH)]):
-            same = alike
-        means[agent] = fmean(r.result.metric.value or 0.0 for r in same)
-        tokens = fmean(s.prompt_tokens for s in read_samples(same[0].directory / "measure" / "launch-0").requests)
+    alike = {agent: configuration(runs, ScenarioName.PREFILL, agent) for agent in (DEFAULT, SEARCH)}
+    if not all(alike.values()):
+        return "Without the default and the search on A nothing can be said."
+    tokens = fmean(s.prompt_tokens for s in read_samples(alike[SEARCH][0].directory / "measure" / "launch-0").requests)
     linear = rooflines.linear_flops(suite.model, tokens) / rate
-    default, half = means[DEFAULT], linear / 2
+    default, half = mean(alike[DEFAULT]), linear / 2
     ms = {
         "products": linear, "default": default, "rest": default - linear, "best": default - half, "half": half,
-        "goal": default / GOAL, "needed": default - default / GOAL, "won": default - means[SEARCH],
+        "goal": default / GOAL, "needed": default - default / GOAL, "won": default - mean(alike[SEARCH]),
     }  # fmt: skip
     said = {name: f"{value * 1e3:.0f}" for name, value in ms.items()}
     text = PRODUCTS.format(tokens=tokens, tflops=rate / 1e12, gain=default / (default - half), wanted=GOAL, **said)

@@ -26,10 +26,10 @@ SH
 """
 
 
-def test_pytorch_is_exactly_one_and_llamacpp_passes_well_above(campaign: Path) -> None:
+def test_pytorch_is_exactly_one_and_llamacpp_passes_above_two(campaign: Path) -> None:
     llamacpp = run_json(campaign, "decode", "engine:llamacpp")
     assert llamacpp["outcome"] == "passed", llamacpp["reason"]
-    assert llamacpp["speedup"] == llamacpp["raw_speedup"] > 1.5, "2.1 on a quiet machine"
+    assert llamacpp["speedup"] == llamacpp["raw_speedup"] > 2
     assert llamacpp["ranked"]
     assert not sandboxed_processes(campaign)
 

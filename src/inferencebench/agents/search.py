@@ -117,7 +117,6 @@ class SearchAgent:
         policy = Policy(
             budget_s=budget_s,
             tau=session.suite.quality.tau,
-            mini_questions=min(100, evaluator.questions),
             presets=chosen.presets,
             seed=chosen.seed,
         )

@@ -78,22 +78,23 @@ def recognise(text: str) -> Recognised:
 
 def of_submission(folder: Path) -> Recognised | None:
     """Of a submission's launcher, or where that names no engine, of the first script it calls that does; None where
-    there is no launcher. Links are not followed."""
-    text = _head(folder / "start_server.sh")
+    there is no launcher. Nothing outside the submission is read."""
+    text = head(folder / "start_server.sh")
     if text is None:
         return None
     found = recognise(text)
     if found.engine is None:
         for name in SCRIPT.findall(text):
-            below = name.rpartition("submission/")[2].lstrip("./")
-            called = recognise(_head(folder / below) or _head(folder / Path(name).name) or "")
+            below = Path(name.rpartition("submission/")[2].lstrip("./"))
+            text = head(folder / below) if ".." not in below.parts else None
+            called = recognise(text or head(folder / below.name) or "")
             if called.engine is not None:
                 return called
     return found
 
 
-def _head(path: Path) -> str | None:
-    """The beginning of a file; None where there is none, whatever its name is."""
+def head(path: Path) -> str | None:
+    """The beginning of a launcher or script; None where there is no such file, whatever its name is."""
     try:
         with open_regular(path) as file:
             return file.read(LAUNCHER_BYTES).decode(errors="replace")

@@ -52,7 +52,7 @@ def run_together(specs: Sequence[RunSpec], bench: Bench, *, wait: bool = False) 
             claim(spec, directory)
             if spec.is_canonical_baseline:
                 _forget_failure(directory)
-        places = [identity(directory) for directory in directories]
+        places = list(map(identity, directories))
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 found = _execute(specs, bench)
@@ -60,10 +60,10 @@ def run_together(specs: Sequence[RunSpec], bench: Bench, *, wait: bool = False) 
             except InfrastructureError as error:
                 bench.reporter.note(f"infrastructure error, attempt {attempt} of {ATTEMPTS}: {error}")
                 # What stands in for a directory that is away is not it: nothing is tried there.
-                if attempt == ATTEMPTS or places != [identity(directory) for directory in directories]:
+                if attempt == ATTEMPTS or places != list(map(identity, directories)):
                     raise
             except OSError as error:
-                if places == [identity(directory) for directory in directories]:
+                if places == list(map(identity, directories)):
                     raise
                 raise InfrastructureError(f"a run's directory went away: {error}") from None
         return [_judged(spec, bench, baseline) for spec, baseline in zip(specs, found, strict=True)]

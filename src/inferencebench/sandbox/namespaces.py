@@ -6,6 +6,8 @@ import os
 import signal
 import sys
 
+_LIBC = ctypes.CDLL(None, use_errno=True)
+"""Loaded before any fork: a child of a program with threads must not wait for the loader's lock."""
 PR_SET_PDEATHSIG = 1
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWNET = 0x20000, 0x10000000, 0x40000000
 NS_GET_USERNS = 0xB701
@@ -51,7 +53,7 @@ def contained(argv: list[str], env: dict[str, str]) -> list[str]:
 
 def call_libc(name: str, *args: int) -> None:
     """Call a libc function of integers; OSError when it returns -1."""
-    if getattr(ctypes.CDLL(None, use_errno=True), name)(*args) == -1:
+    if getattr(_LIBC, name)(*args) == -1:
         code = ctypes.get_errno()
         raise OSError(code, f"{name}: {os.strerror(code)}")
 
@@ -86,7 +88,7 @@ def protect_devices(init: int) -> None:
     if pid == 0:
         try:
             join(namespace, CLONE_NEWNS)
-            mount = ctypes.CDLL(None).mount
+            mount = _LIBC.mount
             mount.argtypes = [ctypes.c_char_p] * 3 + [ctypes.c_ulong, ctypes.c_char_p]
             for node, options in nodes.items():
                 flags = sum(MOUNT_FLAGS.get(option, 0) for option in options)

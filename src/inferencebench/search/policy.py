@@ -14,8 +14,11 @@ FEW_READINGS, SLACK = 8, 1.2
 LIKELY, HOPELESS = 0.5, 0.1
 """Chances of passing the full gate: from the first on a gain counts in full, below the second a sampler is told of a
 broken constraint."""
-MINI_PART, LEAST_MINI = 3, 20
-"""A small gate asks a third of a full one's questions, but no fewer than so many (all, where there are fewer)."""
+LEAST_GATE = 20
+"""Questions of any gate (all, where there are fewer): fewer equal answers prove nothing, and one that differs would
+prove too much."""
+MINI_PART = 3
+"""A small gate asks a third of a full one's questions."""
 WORTH = 1.1
 """Losses up to so many times the best so far meet the small gate: with noise, they may be better."""
 MOST_FAULTS = 2

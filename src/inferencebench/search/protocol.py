@@ -22,7 +22,7 @@ from inferencebench.search.policy import (
     DUPLICATE_TRIES,
     FEW_READINGS,
     HOPELESS,
-    LEAST_MINI,
+    LEAST_GATE,
     LEAST_TRIALS,
     LIKELY,
     MINI_PART,
@@ -332,7 +332,7 @@ class Search:
     def _mini_questions(self) -> int:
         """Of a small gate: a share of the full one, where that is short."""
         full = self._machine.full_questions
-        return min(full, self._policy.mini_questions, max(LEAST_MINI, full // MINI_PART))
+        return min(full, self._policy.mini_questions, max(LEAST_GATE, full // MINI_PART))
 
     def _default(self) -> Candidate | None:
         """The best default of all engines."""

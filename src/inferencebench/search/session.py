@@ -16,6 +16,7 @@ from inferencebench.run.score import primary
 from inferencebench.run.trial import TrialPlan
 from inferencebench.search.gate import paired
 from inferencebench.search.journal import Journal
+from inferencebench.search.policy import LEAST_GATE
 from inferencebench.search.trials import Candidate, Reading, Status
 from inferencebench.serve.server import ServerFailed
 from inferencebench.suites.model import Metric
@@ -24,8 +25,6 @@ MEASURE_SHARE, LEAST_MEASURE_S, MOST_MEASURE_S = 0.02, 8.0, 60.0
 """Time cap of a measurement, as a share of the budget, with its bounds."""
 REFERENCE_SHARE, LEAST_REFERENCE_S = 0.12, 60.0
 """Of the budget, for the questions that the first default answers: as many are a full gate from then on."""
-LEAST_QUESTIONS = 20
-"""Of a full gate: fewer equal answers prove nothing, and one that differs would prove too much."""
 PATIENCE = 4.0
 """A load is given up after so many times its cap, or half that many times the longest load that worked."""
 
@@ -65,7 +64,7 @@ class SessionMachine:
         (random weights): nothing is compared then."""
         if not self._reference:
             return self._evaluator.questions
-        enough = len(self._reference) >= min(LEAST_QUESTIONS, self._evaluator.questions)
+        enough = len(self._reference) >= min(LEAST_GATE, self._evaluator.questions)
         return len(self._reference) if enough and sum(self._reference.values()) >= LEAST_RIGHT else 0
 
     def elapsed_s(self) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from inferencebench.engines.recognition import LAUNCHER_BYTES, Recognised, of_submission, recognise
+from inferencebench.engines.recognition import LAUNCHER_BYTES, Recognised, head, of_submission, recognise
 from inferencebench.files import open_regular
 from inferencebench.run.record import Evaluation
 
@@ -144,11 +144,8 @@ def session(directory: Path, evaluations: tuple[Evaluation, ...]) -> Session:
 def _kept_launcher(directory: Path, evaluation: Evaluation) -> Configuration | None:
     """Where the evaluation's folder keeps the launcher it measured."""
     path = directory / "solve" / "evaluations" / f"{evaluation.id:04d}" / "start_server.sh"
-    try:
-        with open_regular(path) as file:
-            return configuration(file.read(LAUNCHER_BYTES).decode(errors="replace"))
-    except OSError:
-        return None
+    text = head(path)
+    return None if text is None else configuration(text)
 
 
 SERVES = re.compile(r"\bvllm\s+serve\b|\bapi_server\b|\blaunch_server\b|\btext-generation-launcher\b|\bllama-server\b")

@@ -5,7 +5,6 @@ be cleaned up after a crash. Children die with the driver (SIGTERM first, as on 
 them.
 """
 
-import ctypes
 import fcntl
 import os
 import signal
@@ -23,8 +22,8 @@ from inferencebench.paths import cache_dir
 from inferencebench.run.machine import by_core
 from inferencebench.run.neighbours import device_name, foreign_users
 from inferencebench.sandbox.contract import Probe
+from inferencebench.sandbox.namespaces import die_with_parent
 
-PR_SET_PDEATHSIG = 1
 GRACE_S = 20.0
 """From SIGTERM to SIGKILL: a run ends its servers and mounts meanwhile."""
 
@@ -151,10 +150,9 @@ class LocalExecutor:
         if order.devices:
             env["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, slot.gpus))
         parent = os.getpid()
-        libc = ctypes.CDLL(None, use_errno=True)
 
         def prepare() -> None:
-            libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+            die_with_parent()
             if os.getppid() != parent:
                 os._exit(1)
             os.sched_setaffinity(0, slot.cores)
