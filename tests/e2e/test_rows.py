@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.conftest import TINY, bench, run_json, sandboxed_processes
 
 LAYER_DROP = """
@@ -26,10 +28,19 @@ SH
 """
 
 
-def test_pytorch_is_exactly_one_and_llamacpp_passes_above_two(campaign: Path) -> None:
+HALF_THE_BYTES = 1.6
+"""A token of decode reads every weight once: f16 against the baseline's float32 is twice as fast where memory is the
+limit (30 and 59 ms seen in llama.cpp itself at 9 GB/s), and 4.6 times where no neighbour fills the last-level cache.
+A fifth of the two is left for what an engine does beside reading."""
+
+
+def test_pytorch_is_exactly_one_and_llamacpp_passes_well_above(campaign: Path) -> None:
     llamacpp = run_json(campaign, "decode", "engine:llamacpp")
+    baseline = run_json(campaign, "decode", "engine:pytorch")
     assert llamacpp["outcome"] == "passed", llamacpp["reason"]
-    assert llamacpp["speedup"] == llamacpp["raw_speedup"] > 2
+    assert llamacpp["speedup"] == llamacpp["raw_speedup"] > HALF_THE_BYTES
+    slow, fast = (run["measurement"]["measurements"][0]["tpot_s"] for run in (baseline, llamacpp))
+    assert llamacpp["speedup"] == pytest.approx(slow / fast)
     assert llamacpp["ranked"]
     assert not sandboxed_processes(campaign)
 
@@ -61,7 +72,7 @@ def test_a_model_without_four_layers_fails_both_gates_and_scores_one(
     assert "not the base model's words" in result["reason"]
     assert result["quality"]["passed"] is False
     assert result["speedup"] == 1.0
-    assert result["raw_speedup"] > 2
+    assert result["raw_speedup"] > HALF_THE_BYTES
 
 
 def test_slower_than_the_baseline_scores_one_and_keeps_its_raw_value(campaign: Path) -> None:
