@@ -74,6 +74,10 @@ def test_a_crash_and_a_hang_cost_seconds_and_a_wrong_server_is_refused(folder: P
     assert result.agreement == 1.0
     assert result.search.elapsed_s + result.verify_s <= 41
     assert {e.kind for e in entries.entries} >= {Kind.DEFAULT, Kind.PRESET, Kind.VERIFICATION}
+    *_, last = entries.entries
+    assert (last.kind, last.candidate.configuration) == (Kind.VERIFICATION, {})
+    assert last.reading is not None
+    assert last.reading.gate is None, "the default is measured beside the choice, not asked what it answered before"
     for name in ("report.html", "search.svg", "search.html", "trials.json", "pareto.json", "tuned.json"):
         assert (out / name).stat().st_size > 0
     assert not (out / "scratch").exists()

@@ -242,26 +242,27 @@ def _verified(
 ) -> tuple[Candidate, Seen, Seen | None]:
     """Launch the choice anew; when it breaks a bound the next best, while there is time. Then the default beside it."""
 
-    def look(candidate: Candidate) -> Seen:
+    def look(candidate: Candidate, questions: int) -> Seen:
         number = len(journal.entries) + 1
         start = Entry(number=number, kind=Kind.VERIFICATION, candidate=candidate, at_s=machine.elapsed_s())
         # Verifying may take its time: what cannot be launched again must not be called verified.
-        seen = machine.launch(candidate, machine.full_questions, measure_s, float("inf"))
+        seen = machine.launch(candidate, questions, measure_s, float("inf"))
         journal.add(start.model_copy(update={"at_s": machine.elapsed_s(), "reading": seen.reading}))
         say(f"{number}. verification {candidate.engine} {dict(candidate.configuration)}: {seen.reading.status}")
         return seen
 
     choices = [outcome.candidate, *(c for c in search.acceptable() if c.key != outcome.candidate.key)]
-    chosen, seen = choices[0], look(choices[0])
+    chosen, seen = choices[0], look(choices[0], machine.full_questions)
     for candidate in choices[1:]:
         if _holds(request, seen) or machine.elapsed_s() + seen.reading.seconds > request.budget_s:
             break
-        chosen, seen = candidate, look(candidate)
+        chosen, seen = candidate, look(candidate, machine.full_questions)
     default = Candidate(engine=request.engines[0])
     if chosen.key == default.key:
         return chosen, seen, seen
-    fits = machine.elapsed_s() + seen.reading.seconds <= request.budget_s
-    return chosen, seen, look(default) if fits else None
+    # The reference is the default's own replies: it is measured, not asked again.
+    fits = machine.elapsed_s() + seen.reading.launch_s + seen.reading.measure_s <= request.budget_s
+    return chosen, seen, look(default, 0) if fits else None
 
 
 def _holds(request: Request, seen: Seen) -> bool:
