@@ -84,7 +84,7 @@ class Search:
         while self._room(self._policy.reserve_share) and (found := self._next()) is not None:
             self._try(found)
         self._confirm()
-        # What the confirmations left over still buys trials, as long as each can be confirmed.
+        # What the confirmations left over still buys trials, as long as the best could be launched once more.
         while self._room(0.0) and (found := self._next()) is not None:
             self._try(found)
             self._confirm()
