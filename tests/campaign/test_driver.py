@@ -44,10 +44,18 @@ def finish(out: Path, task: Task, outcome: Outcome = Outcome.PASSED, usd: float 
     (folder / "result.json").write_text(json.dumps(record))
 
 
+def begun_log(out: Path) -> Journal:
+    """The log of a campaign that was begun."""
+    journal = Journal(out)
+    journal.create()
+    return journal
+
+
 class Scripted:
     """Ends each placement as its script says: a status without a result, or None for a run that passes."""
 
     name = "scripted"
+    detached = True
 
     def __init__(self, out: Path, the_plan: Plan, script: dict[str, list[Status | None]], usd: float = 0.0) -> None:
         self._out, self._script, self._usd = out, script, usd
@@ -157,7 +165,7 @@ def test_one_driver_at_a_time(tmp_path: Path) -> None:
 def test_a_restarted_driver_finds_its_placements(tmp_path: Path) -> None:
     todo = the_plan()
     base = todo.tasks[0]
-    Journal(tmp_path).append("placed", base.id, handle=f"{base.id}#0", executor="scripted")
+    begun_log(tmp_path).append("placed", base.id, handle=f"{base.id}#0", executor="scripted")
     executor = Scripted(tmp_path, todo, {})
     drive(tmp_path, todo, executor)
     assert "engine:pytorch" not in executor.placed

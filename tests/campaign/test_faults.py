@@ -14,13 +14,13 @@ import pytest
 
 from inferencebench.campaign.driver import Driver
 from inferencebench.campaign.executors.contract import Order
-from inferencebench.campaign.journal import Journal, State
+from inferencebench.campaign.journal import State
 from inferencebench.campaign.model import Matrix
 from inferencebench.campaign.plan import plan
 from inferencebench.campaign.status import status
 from inferencebench.errors import InfrastructureError, UserError
 from inferencebench.run.spec import Condition
-from tests.campaign.test_driver import Scripted, drive, finish, quick, the_plan
+from tests.campaign.test_driver import Scripted, begun_log, drive, finish, quick, the_plan
 from tests.campaign.test_plan import campaign
 
 __all__ = ["quick"]
@@ -51,7 +51,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_full_disk_holds_the_campaign_and_nothing_is_placed_unwritten(small_disk: Path) -> None:
     todo = the_plan()
-    journal = Journal(small_disk)
+    journal = begun_log(small_disk)
     (small_disk / ".campaign" / ".lock").touch()
     log = small_disk / ".campaign" / "tasks.jsonl"
     log.write_bytes(b"\n" * (4096 - 110))  # room in its page for the driver's start, not for a placement
@@ -144,14 +144,45 @@ def test_a_clock_that_jumps_holds_no_task(tmp_path: Path, jump_s: float) -> None
 
 
 def test_a_torn_line_of_a_killed_driver_loses_only_itself(tmp_path: Path) -> None:
+    """What was written whole is polled and not placed again; the run of the torn line waits for its own lock."""
     todo = the_plan()
-    drive(tmp_path, todo, Scripted(tmp_path, todo, {}))
-    log = tmp_path / ".campaign" / "tasks.jsonl"
-    with log.open("ab") as file:
-        file.write(b'{"event": "placed", "task": "')
+    base, second, third = todo.tasks
+    finish(tmp_path, base)
+    begun_log(tmp_path).append("placed", second.id, handle=f"{second.id}#0", executor="scripted")
+    with (tmp_path / ".campaign" / "tasks.jsonl").open("ab") as file:
+        file.write(f'{{"event": "placed", "task": "{third.id}", "han'.encode())
     again = Scripted(tmp_path, todo, {})
-    drive(tmp_path, todo, again)
-    assert again.placed == []
+    assert set(drive(tmp_path, todo, again).states.values()) == {State.DONE}
+    assert again.placed == [third.agent]
+
+
+def test_a_directory_that_goes_while_runs_are_placed_takes_them_back(tmp_path: Path) -> None:
+    out, away = tmp_path / "out", tmp_path / "away"
+    out.mkdir()
+    todo = the_plan()
+
+    class Goes(Counting):
+        def place(self, orders: Sequence[Order]) -> dict[str, str]:
+            found = super().place(orders)
+            if len(self.placed) == 1:
+                out.rename(away)
+            return found
+
+    executor = Goes(out, todo, {})
+    driver = threading.Thread(target=lambda: drive(out, todo, executor))
+    driver.start()
+    deadline = time.monotonic() + 10
+    while not executor.withdrawn and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(executor.withdrawn) == 1, "what could not be written down"
+    assert not out.exists(), "nothing is written beside the place where the directory belongs"
+    with pytest.raises(UserError, match="no campaign was started here"):
+        status(todo, out)
+    assert not out.exists(), "looking makes no log that the driver would believe"
+    away.rename(out)
+    driver.join(20)
+    assert not driver.is_alive()
+    assert Counter(executor.placed) == {"engine:pytorch": 2, "engine:llamacpp": 1, "script:a": 1}
 
 
 def test_a_second_campaign_in_the_directory_waits_for_nothing_and_is_refused(tmp_path: Path) -> None:
@@ -195,7 +226,7 @@ def test_status_of_2160_run_directories_takes_under_two_seconds(tmp_path: Path) 
     conditions = tuple(Condition(budget_s=s) for s in (3600.0, 7200.0, 14400.0))
     suites = ("h100-mistral-7b", "h100-qwen3-8b", "a100-mistral-7b", "h100-deepseek-v2-lite")
     big = plan(campaign(matrix=Matrix(suites=suites, agents=agents, conditions=conditions)))
-    journal = Journal(tmp_path)
+    journal = begun_log(tmp_path)
     rows = [{"at": 1.0, "event": "placed", "task": task.id, "handle": "h"} for task in big.tasks]
     rows += [{"at": 2.0, "event": "ended", "task": task.id, "reason": ""} for task in big.tasks]
     (journal.folder / "tasks.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

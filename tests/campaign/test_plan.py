@@ -7,6 +7,7 @@ import pytest
 
 from inferencebench.campaign.model import Campaign, Exclude, Matrix, load
 from inferencebench.campaign.plan import plan
+from inferencebench.campaign.spend import limit_s
 from inferencebench.errors import UserError
 from inferencebench.run.spec import Condition
 
@@ -34,6 +35,16 @@ def test_a_matrix_of_2160_runs_is_planned_in_under_two_seconds() -> None:
     assert time.monotonic() - started < 2
     assert sum(t.after is not None for t in found.tasks) == 2160
     assert found.device_hours > 2160
+
+
+def test_time_limits_hold_what_the_paper_s_load_takes() -> None:
+    """64 answers of 8,192 tokens: 3.2 hours at the 22 ms of docs/h100.md, 56 minutes at vLLM's 6.4 ms."""
+    found = plan(campaign(matrix=Matrix(suites=("h100-mistral-7b",), agents=("engine:vllm",), scenarios=("decode",))))
+    limits = {task.agent: limit_s(found.campaign, task) / 3600 for task in found.tasks}
+    assert 3 * 3.2 < limits["engine:pytorch"] < 30
+    assert 3.2 < limits["engine:vllm"] < 12, "even at the baseline's pace"
+    hours = {task.agent: task.estimated_s / 3600 for task in found.tasks}
+    assert 0.9 < hours["engine:vllm"] < 3
 
 
 def test_excludes_conditions_repeats_and_scale() -> None:

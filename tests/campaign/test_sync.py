@@ -11,12 +11,11 @@ import fsspec
 import pytest
 
 from inferencebench.campaign import target as targets
-from inferencebench.campaign.journal import Journal
 from inferencebench.campaign.plan import Plan
 from inferencebench.campaign.sync import SUMS, sync
 from inferencebench.campaign.target import target
 from inferencebench.errors import InfrastructureError, MissingError, UserError
-from tests.campaign.test_driver import finish, the_plan
+from tests.campaign.test_driver import begun_log, finish, the_plan
 
 FILES = ("spec.json", "events.jsonl", "measure/measured.json", "solve/workspace/notes.txt", "solve/stdout.log")
 SEALED = ("prepare/eval.jsonl", "prepare/eval_questions.jsonl", "quality/answers.jsonl")
@@ -37,7 +36,7 @@ def campaign(tmp_path: Path) -> tuple[Plan, Path]:
         a_run(out, task.directory)
     for task in todo.tasks[:2]:
         finish(out, task)
-    Journal(out).append("placed", todo.tasks[2].id, handle="h")
+    begun_log(out).append("placed", todo.tasks[2].id, handle="h")
     (out / ".salt").write_bytes(bytes(32))
     (out / "laptop" / ".quality").mkdir()
     (out / "laptop" / ".quality" / "k.jsonl").write_text("answers")

@@ -7,20 +7,23 @@ journal. One table says what the end of a placement means.
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from inferencebench.campaign.executors.contract import Executor, Life, Order, Status
-from inferencebench.campaign.journal import History, Journal, State, outcome, state
+from inferencebench.campaign.journal import History, Journal, State, outcome, settled, state
 from inferencebench.campaign.plan import Plan, Task
 from inferencebench.campaign.spend import Spend, limit_s, ran_s, spend, stop
-from inferencebench.errors import InfrastructureError
+from inferencebench.errors import InfrastructureError, UserError
 from inferencebench.run.machine import lease
 
 POLL_S = 1.0
 OUTAGE_S = 600.0
 """How long the campaign directory may be away (a shared file system that restarts) before the driver gives up."""
+REFUSED_S = 30.0
+"""After a scheduler refused more placements, before it is asked again."""
 EXIT_INPUT = 2
 
 
@@ -58,34 +61,57 @@ class Driver:
     def __init__(self, plan: Plan, out: Path, executor: Executor, watch: Callable[[Snapshot], None]) -> None:
         self._plan, self._out, self._executor, self._watch = plan, out.absolute(), executor, watch
         self._tasks = {task.id: task for task in plan.tasks}
+        self._refused_at = float("-inf")
 
-    def run(self) -> Snapshot:
-        """Place and poll until nothing is left to do.
+    def run(self, *, retry: bool = False) -> Snapshot:
+        """Place and poll until nothing is left to do; `retry`: also what was given up.
 
-        Raises UserError when another driver works on this directory, InfrastructureError when the directory is away
-        for too long or the executor does not work."""
+        Raises UserError when another driver works on this directory or placements of another executor are open,
+        InfrastructureError when the directory is away for too long or the executor does not work."""
         with lease(self._out / ".campaign" / ".lock", wait=False):
             journal = Journal(self._out)
-            away_since: float | None = None
-            started = False
-            while True:
-                try:
-                    if not started:
-                        journal.append("started", "", executor=self._executor.name)
-                        started = True
-                    snapshot = self._step(journal)
-                    away_since = None
-                except OSError as error:
-                    away_since = away_since or time.monotonic()
-                    if time.monotonic() - away_since > OUTAGE_S:
-                        raise InfrastructureError(f"{self._out}: not readable for {OUTAGE_S:.0f} s: {error}") from None
-                    time.sleep(POLL_S)
-                    continue
-                self._watch(snapshot)
-                waiting = not snapshot.stopped and State.WAITING in snapshot.states.values()
-                if not (waiting or snapshot.open or State.RUNNING in snapshot.states.values()):
-                    return snapshot
+            try:
+                return self._loop(journal, retry)
+            finally:
+                if not self._executor.detached:
+                    self._executor.close()
+                    with suppress(OSError):
+                        self._collect(journal, journal.histories(), cancelled=False)
+
+    def _loop(self, journal: Journal, retry: bool) -> Snapshot:
+        away_since: float | None = None
+        started = False
+        while True:
+            try:
+                if not started:
+                    self._begin(journal, retry)
+                    started = True
+                snapshot = self._step(journal)
+                away_since = None
+            except OSError as error:
+                away_since = away_since or time.monotonic()
+                if time.monotonic() - away_since > OUTAGE_S:
+                    raise InfrastructureError(f"{self._out}: not readable for {OUTAGE_S:.0f} s: {error}") from None
                 time.sleep(POLL_S)
+                continue
+            self._watch(snapshot)
+            waiting = not snapshot.stopped and State.WAITING in snapshot.states.values()
+            if not (waiting or snapshot.open or State.RUNNING in snapshot.states.values()):
+                return snapshot
+            time.sleep(POLL_S)
+
+    def _begin(self, journal: Journal, retry: bool) -> None:
+        """Write the start down, and make sure that what is open can be polled by this executor."""
+        journal.create()
+        for task, history in journal.histories().items():
+            if history.handle and history.executor not in ("", self._executor.name):
+                raise UserError(
+                    f"{self._out}: a placement of executor {history.executor!r} is open; run or cancel the campaign "
+                    f"with that kind first"
+                )
+            if retry and history.hopeless:
+                journal.append("retried", task)
+        journal.append("started", "", executor=self._executor.name)
 
     def note(self) -> None:
         """Write down what began and ended, and place nothing. The caller holds the directory's lock."""
@@ -104,8 +130,10 @@ class Driver:
         if not stopped:
             self._place(journal, histories)
         states = {task.id: state(self._out, task, histories[task.id]) for task in self._plan.tasks}
-        placed = sum(histories[task.id].handle is not None for task in self._plan.tasks)
-        return Snapshot(states, where, spent, stopped, placed)
+        return Snapshot(states, where, spent, stopped, self._open(histories))
+
+    def _open(self, histories: Mapping[str, History]) -> int:
+        return sum(histories[task.id].handle is not None for task in self._plan.tasks)
 
     def _collect(self, journal: Journal, histories: dict[str, History], cancelled: bool) -> dict[str, str]:
         """Note what began, what the scheduler began again, and what ended; gives where the others are."""
@@ -122,6 +150,8 @@ class Driver:
             if status.life is Life.RUNNING and (history.began_at is None or moved):
                 journal.append("began", task.id, handle=handle, where=status.where)
                 history.began_at, history.where = history.began_at or time.time(), status.where
+            if status.life is Life.QUEUED and status.reason != history.waits:
+                journal.append("waits", task.id, reason=status.reason)
             if status.life in (Life.QUEUED, Life.RUNNING):
                 where[task.id] = status.where
                 continue
@@ -140,13 +170,17 @@ class Driver:
             self._executor.cancel([history.handle])
 
     def _ended(self, journal: Journal, task: Task, history: History, status: Status, cancelled: bool) -> None:
-        finished = outcome(self._out, task) is not None
-        reason = status.reason if finished else f"{status.reason or status.life}: {_last_line(self._log(task))}"
-        again = not finished and meaning(status) is End.AGAIN
+        finished = settled(self._out, task)
+        interrupted = status.life is Life.LOST and not self._executor.detached
+        reason = status.reason or ("it ended with its driver" if interrupted else status.life)
+        if not finished:
+            found = outcome(self._out, task)
+            reason = f"{reason}: {f'the baseline is {found}' if found else _last_line(self._log(task))}"
+        again = not finished and (interrupted or meaning(status) is End.AGAIN)
         journal.append(
             "ended", task.id, handle=history.handle, exit_code=status.exit_code, where=status.where or history.where,
             reason=f"cancelled; {reason}" if cancelled and not finished else reason,
-            infrastructure=again and not cancelled,
+            infrastructure=again and not (cancelled or interrupted),
             ran_s=self._ran_s(task, history),
         )  # fmt: skip
         if not (finished or again or cancelled):
@@ -159,12 +193,12 @@ class Driver:
         """End what used up its attempts, and what waits for a baseline that did."""
         for task in self._plan.tasks:
             history = histories[task.id]
-            if history.hopeless or history.handle or outcome(self._out, task) is not None:
+            if history.hopeless or history.handle or settled(self._out, task):
                 continue
             reason = None
             if len(history.failures) >= self._plan.campaign.retry.attempts:
                 reason = f"{len(history.failures)} infrastructure failures, the last: {history.failures[-1]}"
-            elif task.after and histories[task.after].hopeless and outcome(self._out, self._tasks[task.after]) is None:
+            elif task.after and histories[task.after].hopeless and not settled(self._out, self._tasks[task.after]):
                 reason = "its baseline was given up"
             if reason:
                 journal.append("gave_up", task.id, reason=reason)
@@ -172,17 +206,26 @@ class Driver:
 
     def _place(self, journal: Journal, histories: dict[str, History]) -> None:
         """Hand over what is ready, as far as the executor has room."""
-        placed = sum(1 for history in histories.values() if history.handle)
+        if time.monotonic() - self._refused_at < REFUSED_S:
+            return
         room = self._executor.free()
         slots = self._plan.campaign.executor.slots
-        if slots is not None and room is None:
-            room = max(0, slots - placed)
+        if slots is not None:
+            left = max(0, slots - self._open(histories))
+            room = left if room is None else min(room, left)
         ready = [task for task in self._plan.tasks if self._ready(task, histories)]
         orders = [self._order(task) for task in (ready if room is None else ready[:room])]
         if not orders:
             return
         journal.histories()  # away since the step began: nothing is placed
-        placements = self._executor.place(orders)
+        try:
+            placements = self._executor.place(orders)
+        except InfrastructureError as error:
+            if not self._open(histories):
+                raise
+            self._refused_at = time.monotonic()
+            journal.append("waits", orders[0].task, reason=str(error))
+            return
         try:
             for task_id, handle in list(placements.items()):
                 journal.append("placed", task_id, handle=handle, executor=self._executor.name)
@@ -195,12 +238,12 @@ class Driver:
     def _ready(self, task: Task, histories: dict[str, History]) -> bool:
         if state(self._out, task, histories[task.id]) is not State.WAITING:
             return False
-        if task.after and outcome(self._out, self._tasks[task.after]) is None:
+        if task.after and not settled(self._out, self._tasks[task.after]):
             return False
         failures = len(histories[task.id].failures)
         wait = self._plan.campaign.retry.backoff_s * 2 ** (failures - 1) if failures else 0.0
         since = time.time() - histories[task.id].ended_at
-        return not 0 <= since < wait  # a clock that was set back must not hold a task for ever
+        return not -1.0 <= since < wait  # times are rounded; a clock that was set back must not hold a task for ever
 
     def _order(self, task: Task) -> Order:
         campaign = self._plan.campaign

@@ -19,7 +19,7 @@ from inferencebench.run.record import Outcome
 FOLDER = ".campaign"
 LOG = "tasks.jsonl"
 STUCK_S = 1800.0
-"""A run that appended no event for this long, beyond its budget, is shown as stuck."""
+"""A run that appended no event for this long, beyond the time that the whole run may take, is shown as stuck."""
 
 
 class State(StrEnum):
@@ -43,6 +43,10 @@ class History:
     """How often it was placed, restarts by the scheduler included; every one is an attempt."""
     handle: str | None = None
     """The executor's name of the newest placement; None when that ended."""
+    executor: str = ""
+    """Name of what it was handed to."""
+    waits: str = ""
+    """Why that placement has not begun, where that is not just its turn."""
     began_at: float | None = None
     """Epoch seconds at which that placement was first seen to run; None: it waits, or there is none."""
     where: str = ""
@@ -63,15 +67,18 @@ class Journal:
     """The campaign's log; one driver at a time appends to it."""
 
     def __init__(self, out: Path) -> None:
-        self.out = out
         self.folder = out / FOLDER
-        self.folder.mkdir(parents=True, exist_ok=True)
         self._log = EventLog(self.folder / LOG)
+
+    def create(self) -> None:
+        """Make the log, if there is none: only who starts a campaign may, since a log that is away is not empty."""
+        self.folder.mkdir(parents=True, exist_ok=True)
         self._log.path.touch()
 
     def append(self, event: str, task: str, **fields: Any) -> None:
-        """Of a task: `placed` (handle), `began` (where), `requeued` (restarts, reason, ran_s), `ended` (reason,
-        exit_code, infrastructure, ran_s), `gave_up` (reason); of the campaign, with no task: `started`, `cancelled`."""
+        """Of a task: `placed` (handle, executor), `waits` (reason), `began` (where), `requeued` (restarts, reason,
+        ran_s), `ended` (reason, exit_code, infrastructure, ran_s), `gave_up` (reason), `retried`; of the campaign, with
+        no task: `started`, `cancelled`."""
         self._log.append(event, task=task, **fields)
 
     def histories(self) -> dict[str, History]:
@@ -84,11 +91,13 @@ class Journal:
             match row.get("event"):
                 case "placed":
                     history.placed += 1
-                    history.handle = str(row.get("handle"))
-                    history.began_at, history.where, history.restarts = None, "", 0
+                    history.handle, history.executor = str(row.get("handle")), str(row.get("executor", ""))
+                    history.began_at, history.where, history.waits, history.restarts = None, "", "", 0
+                case "waits":
+                    history.waits = str(row.get("reason"))
                 case "began":
                     history.began_at = history.began_at or float(row.get("at", 0.0))
-                    history.where = str(row.get("where", ""))
+                    history.where, history.waits = str(row.get("where", "")), ""
                 case "requeued":
                     restarts = int(row.get("restarts", 0))
                     history.placed += restarts - history.restarts
@@ -96,13 +105,16 @@ class Journal:
                     history.ran_s += float(row.get("ran_s") or 0.0)
                     history.failures.append(str(row.get("reason")))
                 case "ended":
-                    history.handle = history.began_at = None
+                    history.handle, history.began_at, history.waits = None, None, ""
                     history.ran_s += float(row.get("ran_s") or 0.0)
                     history.ended_at = float(row.get("at", 0.0))
                     if row.get("infrastructure"):
                         history.failures.append(str(row.get("reason")))
                 case "gave_up":
                     history.hopeless = str(row.get("reason"))
+                case "retried":
+                    history.hopeless = None
+                    history.failures.clear()
         return found
 
     def cancelled(self) -> bool:
@@ -145,6 +157,12 @@ def outcome(out: Path, task: Task) -> Outcome | None:
     return end.outcome if end else None
 
 
+def settled(out: Path, task: Task) -> bool:
+    """Whether the run's record is final: of a baseline only if it passed, since nothing can be scored without it."""
+    found = outcome(out, task)
+    return found is not None and (task.after is not None or found is Outcome.PASSED)
+
+
 def in_progress(out: Path, task: Task) -> bool:
     """Whether a process of this file system holds the run's lock. Of other machines only where locks are shared."""
     try:
@@ -162,7 +180,7 @@ def in_progress(out: Path, task: Task) -> bool:
 
 def state(out: Path, task: Task, history: History) -> State:
     """Where the task is; the run directory wins over the log."""
-    if outcome(out, task) is not None:
+    if settled(out, task):
         return State.DONE
     if history.began_at is not None or in_progress(out, task):
         return State.RUNNING

@@ -75,10 +75,10 @@ class Placement(Record):
     kind: str = "local"
     """Name of an executor: local, slurm, ray, htcondor, or one of an entry point."""
     slots: Annotated[int, Field(gt=0)] | None = None
-    """Runs at a time; None: one per free device (local), or as many as the scheduler takes."""
+    """Runs at a time, at most; None: one per free device (one CPU run) here, or as many as the scheduler takes."""
     sandbox: str = "auto"
-    time_margin: Annotated[float, Field(ge=1)] = 1.5
-    """A scheduler's time limit over the estimated time."""
+    time_margin: Annotated[float, Field(ge=1)] = 1.2
+    """A scheduler's time limit over what a run takes at the baseline's pace."""
     options: dict[str, str | int | float | bool | list[str]] = Field(default_factory=dict)
     """Options of the executor, by the names in its documentation (`partition`, `gres`, `address`, …)."""
 

@@ -5,6 +5,7 @@ from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 
+from inferencebench.campaign.estimate import estimate
 from inferencebench.campaign.model import Campaign, Exclude, cells
 from inferencebench.errors import UserError
 from inferencebench.files import sha256_bytes
@@ -13,10 +14,6 @@ from inferencebench.suites import load as suites
 from inferencebench.suites.model import Scenario, ScenarioName, SeedPair, Suite
 from inferencebench.suites.scale import scaled
 
-LAUNCH_S = 300.0
-"""Estimate of one launch, readiness included; a suite's limit if that is less."""
-MEASURE_SHARE = 0.25
-"""Estimate of measuring and the gates, as a share of the budget."""
 NAMING = "an experiment"
 """Stands for the hash of the agent's files, which does not enter the name of a run's directory."""
 
@@ -41,6 +38,8 @@ class Task:
     devices: int
     """GPUs; 0: a CPU run, which needs the machine's cores for itself."""
     estimated_s: float
+    longest_s: float
+    """At the baseline's pace: what a time limit has to allow."""
     estimated_usd: float
 
     def argv(self, campaign: Campaign, out: Path) -> list[str]:
@@ -131,8 +130,8 @@ def _task(
     )  # fmt: skip
     directory = spec.directory(Path())
     base = spec.model_copy(update={"agent": BASELINE_AGENT, "condition": Condition(), "repeat": 0}).directory(Path())
-    seconds = _estimated_s(spec)
-    hours = seconds / 3600
+    seconds = estimate(spec)
+    hours = seconds.expected_s / 3600
     devices = suite.hardware.devices if suite.hardware.kind == "cuda" else 0
     usd = hours * max(devices, 1) * campaign.rates.device_usd_per_hour
     usd += spec.budget_s / 3600 * _agent_rate(campaign, agent)
@@ -147,7 +146,8 @@ def _task(
         repeat=repeat,
         after=None if base == directory else task_id(base),
         devices=devices,
-        estimated_s=seconds,
+        estimated_s=seconds.expected_s,
+        longest_s=seconds.longest_s,
         estimated_usd=usd,
     )
 
@@ -155,15 +155,6 @@ def _task(
 def task_id(directory: Path) -> str:
     """Names a run at schedulers and in logs."""
     return sha256_bytes(str(directory).encode())[:12]
-
-
-def _estimated_s(spec: RunSpec) -> float:
-    """Seconds of a run, roughly: the budget if an agent works, the launches, and the measurement."""
-    limits = spec.suite.limits
-    launches = spec.suite.baseline_launches if spec.is_baseline else 1
-    budget = 0.0 if spec.agent.startswith("engine:") else spec.budget_s
-    launch = min(LAUNCH_S, limits.ready_s)
-    return budget + launches * (launch + MEASURE_SHARE * min(limits.budget_s, 7200.0))
 
 
 def _agent_rate(campaign: Campaign, agent: str) -> float:

@@ -10,21 +10,21 @@ from inferencebench.suites.model import Record
 
 
 class Spend(Record):
-    """Used so far, by all placements: also those that failed, and those that run."""
+    """Used so far."""
 
     device_hours: float
-    """Of devices; of machines, for CPU runs."""
+    """Of devices (of machines, for CPU runs), by all placements: also those that failed, and those that run."""
     machine_usd: float
     """The device hours at the campaign's rate."""
     api_usd: float
-    """As the finished runs say."""
+    """As the finished runs say; a run under way says it at its end."""
     usd: float
     """Both together."""
 
 
 def limit_s(campaign: Campaign, task: Task) -> float:
     """The time limit of one placement, seconds."""
-    return task.estimated_s * campaign.executor.time_margin
+    return task.longest_s * campaign.executor.time_margin
 
 
 def ran_s(history: History, now: float, limit: float) -> float:

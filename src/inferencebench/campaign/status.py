@@ -7,6 +7,7 @@ from pathlib import Path
 from inferencebench.campaign.journal import STUCK_S, Journal, State, last_event_age_s, outcome, state
 from inferencebench.campaign.plan import Plan, Task
 from inferencebench.campaign.spend import Spend, spend, stop
+from inferencebench.errors import UserError
 from inferencebench.suites.model import Record
 
 
@@ -39,15 +40,18 @@ class CampaignStatus(Record):
     stopped: str | None
     """Why nothing more is placed: a bound that is reached, or it was cancelled; None: it goes on."""
     stuck: tuple[str, ...]
-    """Directories of runs that have been silent for longer than their budget and half an hour."""
+    """Directories of runs that have been silent for half an hour longer than a whole run may take."""
     tasks: tuple[TaskStatus, ...]
 
 
 def status(plan: Plan, out: Path) -> CampaignStatus:
-    """The campaign's status from its files."""
+    """The campaign's status from its files. Raises UserError where none was started."""
     now = time.time()
     journal = Journal(out)
-    histories = journal.histories()
+    try:
+        histories = journal.histories()
+    except FileNotFoundError:
+        raise UserError(f"{out}: no campaign was started here; `campaign run` starts one") from None
     rows, done_s, total_s = [], 0.0, 0.0
     for task in plan.tasks:
         history = histories[task.id]
@@ -64,7 +68,9 @@ def status(plan: Plan, out: Path) -> CampaignStatus:
                 attempts=history.placed,
                 where=history.where if where is State.RUNNING else "",
                 silent_s=last_event_age_s(out, task, now) if where is State.RUNNING else None,
-                note=history.hopeless or (history.failures[-1] if history.failures and not found else ""),
+                note=""
+                if where is State.DONE
+                else history.hopeless or history.waits or next(reversed(history.failures), ""),
             )
         )
     stuck = [row.directory for row, task in zip(rows, plan.tasks, strict=True) if _is_stuck(row, task)]
@@ -84,7 +90,7 @@ def status(plan: Plan, out: Path) -> CampaignStatus:
 
 
 def _is_stuck(row: TaskStatus, task: Task) -> bool:
-    return row.silent_s is not None and row.silent_s > STUCK_S + (task.condition.budget_s or 0.0)
+    return row.silent_s is not None and row.silent_s > STUCK_S + task.longest_s
 
 
 def _eta_s(journal: Journal, share: float, now: float) -> float | None:

@@ -36,8 +36,13 @@ def plan(file: FileArgument, json: JsonOption = False) -> None:
 
 
 @app.command("run")
-def run(file: FileArgument, out: OutOption = Path("runs"), json: JsonOption = False) -> None:
-    """Start a campaign, or continue it where it was; baselines come first.
+def run(
+    file: FileArgument,
+    out: OutOption = Path("runs"),
+    retry: Annotated[bool, typer.Option("--retry", help="Also try again what was given up.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Start a campaign, or continue it where it was; baselines come first. Exit code 3 when runs were given up.
 
     Example: inferencebench campaign run nightly.toml --out runs
     """
@@ -47,7 +52,7 @@ def run(file: FileArgument, out: OutOption = Path("runs"), json: JsonOption = Fa
     from inferencebench.campaign.executors import registry
     from inferencebench.campaign.journal import FOLDER
     from inferencebench.campaign.status import status
-    from inferencebench.errors import MissingError
+    from inferencebench.errors import InfrastructureError, MissingError
 
     campaign = model.load(file)
     the_plan = planning.plan(campaign)
@@ -58,13 +63,16 @@ def run(file: FileArgument, out: OutOption = Path("runs"), json: JsonOption = Fa
     out.mkdir(parents=True, exist_ok=True)
     try:
         with _Bar(the_plan) as bar:
-            Driver(the_plan, out, executor, bar.show).run()
+            Driver(the_plan, out, executor, bar.show).run(retry=retry)
     finally:
         executor.close()
+    found = status(the_plan, out)
     if json:
-        print_json(status(the_plan, out))
+        print_json(found)
     else:
-        show_status(status(the_plan, out))
+        show_status(found)
+    if given_up := found.states.get("failed", 0):
+        raise InfrastructureError(f"{given_up} runs were given up; `campaign run --retry` tries them again")
 
 
 @app.command("status")

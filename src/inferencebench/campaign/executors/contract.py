@@ -60,6 +60,10 @@ class Executor(Protocol):
     def name(self) -> str:
         """As in a campaign file."""
 
+    @property
+    def detached(self) -> bool:
+        """Whether placements outlive their driver; if not, one that is lost ended with it, which is no failure."""
+
     def probe(self) -> Probe:
         """Whether it works here."""
 
@@ -67,7 +71,8 @@ class Executor(Protocol):
         """How many more orders of this campaign's kind start at once; None: it queues whatever it is given."""
 
     def place(self, orders: Sequence[Order]) -> dict[str, str]:
-        """Handle by task. An order that finds no place is left out. Raises InfrastructureError when nothing works."""
+        """Handle by task. An order that finds no place, or is refused after others were taken, is left out. Raises
+        InfrastructureError, or OSError for a scheduler that does not answer, when none was taken."""
 
     def poll(self, handles: Sequence[str]) -> dict[str, Status]:
         """Status by handle; every handle asked for is in it."""

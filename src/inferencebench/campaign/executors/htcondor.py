@@ -26,10 +26,19 @@ from inferencebench.sandbox.contract import Probe
 
 COMMAND_S = 60.0
 OPTIONS = {"requirements", "cpus", "memory", "disk", "accounting_group", "extra", "python"}
-LIVES = {1: Life.QUEUED, 2: Life.RUNNING, 3: Life.ENDED, 4: Life.ENDED, 5: Life.ENDED, 6: Life.RUNNING, 7: Life.RUNNING}
-"""HTCondor's JobStatus: idle, running, removed, completed, held, transferring output, suspended."""
-REMOVED, HELD = 3, 5
-ATTRIBUTES = "ClusterId,ProcId,JobStatus,HoldReason,RemoteHost,ExitCode,RemoveReason"
+LIVES = {
+    1: Life.QUEUED,
+    2: Life.RUNNING,
+    3: Life.RUNNING,
+    4: Life.ENDED,
+    5: Life.ENDED,
+    6: Life.RUNNING,
+    7: Life.RUNNING,
+}
+"""HTCondor's JobStatus: idle, running, removed (it leaves the queue when it is gone), completed, held, transferring
+output, suspended."""
+HELD = 5
+ATTRIBUTES = "ClusterId,ProcId,JobStatus,HoldReason,RemoteHost,ExitCode,NumJobStarts"
 GETENV = "PATH,HOME,LANG,INFERENCEBENCH_CACHE"
 """The only variables handed on: a job's environment is stored by the scheduler, so no keys."""
 EVICTED = "evicted or its node was lost"
@@ -51,6 +60,7 @@ class HTCondorExecutor:
     """Runs in the pool that `condor_submit` here submits to. `folder` takes submit files and orders."""
 
     name = "htcondor"
+    detached = True
 
     def __init__(self, placement: Placement, folder: Path) -> None:
         """Raises UserError for an unknown option."""
@@ -78,16 +88,16 @@ class HTCondorExecutor:
         groups: dict[tuple[int, int], list[Order]] = defaultdict(list)
         for order in orders:
             groups[order.devices, math.ceil(order.time_limit_s)].append(order)
-        handles = {}
+        handles: dict[str, str] = {}
         for (devices, limit_s), group in groups.items():
             path = self._folder / f"{uuid.uuid4().hex[:12]}.json"
-            write_orders(path, group)
-            file = path.with_suffix(".sub")
-            write_atomic(file, self.submit_file(path, len(group), devices, limit_s))
-            done = _condor("condor_submit", "-terse", str(file))
-            cluster = done.stdout.strip().partition(".")[0]
-            if done.returncode or not cluster.isdigit():
-                raise InfrastructureError(f"condor_submit: {_first(done.stderr)}; see {file}")
+            try:
+                write_orders(path, group)
+                cluster = self._submit(path, len(group), devices, limit_s)
+            except (InfrastructureError, OSError):
+                if handles:
+                    break
+                raise
             handles.update({order.task: f"{cluster}.{index}:{path}" for index, order in enumerate(group)})
         return handles
 
@@ -137,6 +147,15 @@ class HTCondorExecutor:
         lines += extra if isinstance(extra, list) else [str(extra)]
         return "\n".join([*lines, f"queue {count}"]) + "\n"
 
+    def _submit(self, orders: Path, count: int, devices: int, limit_s: int) -> str:
+        file = orders.with_suffix(".sub")
+        write_atomic(file, self.submit_file(orders, count, devices, limit_s))
+        done = _condor("condor_submit", "-terse", str(file))
+        cluster = done.stdout.strip().partition(".")[0]
+        if done.returncode or not cluster.isdigit():
+            raise InfrastructureError(f"condor_submit: {_first(done.stderr)}; see {file}")
+        return cluster
+
     def _queue(self, ids: set[str]) -> dict[str, dict[str, Any]]:
         """Job ads that the scheduler still has. Raises OSError when it does not answer."""
         if not ids:
@@ -159,15 +178,14 @@ def status(orders: Path, element: int, ad: Mapping[str, Any] | None) -> Status:
         return Status(Life.ENDED, end.exit_code, end.reason) if end else Status(Life.LOST)
     number = ad.get("JobStatus")
     life = LIVES.get(number if isinstance(number, int) else 0, Life.QUEUED)
-    where = str(ad.get("RemoteHost", ""))
+    where, starts = str(ad.get("RemoteHost", "")), ad.get("NumJobStarts")
+    restarts = max(0, starts - 1) if isinstance(starts, int) else 0
     if number == HELD:
-        return Status(life, None, f"HELD ({ad.get('HoldReason', 'no reason')})", where)
-    if number == REMOVED:
-        return Status(life, None, f"REMOVED ({ad.get('RemoveReason', 'no reason')})", where)
+        return Status(life, None, f"HELD ({ad.get('HoldReason', 'no reason')})", where, restarts)
     if life is not Life.ENDED:
-        return Status(life, where=where)
+        return Status(life, where=where, restarts=restarts)
     code = end.exit_code if end else ad.get("ExitCode")
-    return Status(life, code if isinstance(code, int) else None, f"exit code {code}", where)
+    return Status(life, code if isinstance(code, int) else None, f"exit code {code}", where, restarts)
 
 
 def quoted(arguments: Sequence[str]) -> str:

@@ -46,6 +46,7 @@ class LocalExecutor:
     """Runs on this machine. `slots`: CPU runs at a time (GPU runs: one per device, whatever it says)."""
 
     name = "local"
+    detached = False
 
     def __init__(self, slots: int | None = None, gpus: Sequence[int] = (), cores: Sequence[int] | None = None) -> None:
         self._gpus = tuple(gpus)
@@ -65,15 +66,17 @@ class LocalExecutor:
 
     def place(self, orders: Sequence[Order]) -> dict[str, str]:
         """Start each order that finds a free slot."""
-        placed = {}
+        placed: dict[str, str] = {}
         for order in orders:
             slot = self._take(order.devices)
             if slot is None:
                 continue
             try:
                 child = _Child(self._start(order, slot), slot)
-            except BaseException:
+            except BaseException as error:
                 _release(slot)
+                if placed and isinstance(error, OSError):
+                    break
                 raise
             handle = f"{child.process.pid}@{_started(child.process.pid)}"
             self._children[handle] = child

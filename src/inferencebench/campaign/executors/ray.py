@@ -80,6 +80,7 @@ class RayExecutor:
     """Runs on a Ray cluster. `folder` takes the orders; all nodes must see it."""
 
     name = "ray"
+    detached = True
 
     def __init__(self, placement: Placement, folder: Path) -> None:
         """Raises UserError for an unknown option."""

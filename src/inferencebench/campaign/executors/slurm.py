@@ -29,6 +29,10 @@ COMMAND_S = 60.0
 WARNING_S = 60
 QUEUED = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD", "SPECIAL_EXIT"}
 RUNNING = {"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "RESIZING", "SIGNALING", "STAGE_OUT"}
+HELD = {"REQUEUE_HOLD", "SPECIAL_EXIT"}
+NEVER = ("launch failed", "PartitionTimeLimit", "PartitionNodeLimit", "BadConstraints", "InvalidAccount", "InvalidQOS")
+"""Reasons for which a job stays queued until somebody changes it."""
+ITS_TURN = ("", "None", "Priority", "Resources")
 OPTIONS = {"partition", "account", "qos", "constraint", "gres", "cpus", "memory", "setup", "extra", "python"}
 COLUMNS = "JobArrayID:40,State:24,Reason:60,NodeList:60,exit_code:12,RestartCnt:12"
 WIDTHS = (40, 24, 60, 60, 12, 12)
@@ -50,6 +54,7 @@ class SlurmExecutor:
     """Runs on the cluster that `sbatch` here submits to. `folder` takes scripts and orders; all nodes must see it."""
 
     name = "slurm"
+    detached = True
 
     def __init__(self, placement: Placement, folder: Path) -> None:
         """Raises UserError for an unknown option."""
@@ -79,11 +84,16 @@ class SlurmExecutor:
         groups: dict[tuple[int, int], list[Order]] = defaultdict(list)
         for order in orders:
             groups[order.devices, math.ceil(order.time_limit_s / 60)].append(order)
-        handles = {}
+        handles: dict[str, str] = {}
         for (devices, minutes), group in groups.items():
             path = self._folder / f"{uuid.uuid4().hex[:12]}.json"
-            write_orders(path, group)
-            job = self._submit(path, len(group), devices, minutes)
+            try:
+                write_orders(path, group)
+                job = self._submit(path, len(group), devices, minutes)
+            except (InfrastructureError, OSError):
+                if handles:
+                    break
+                raise
             handles.update({order.task: f"{job}_{index}:{path}" for index, order in enumerate(group)})
         return handles
 
@@ -91,6 +101,8 @@ class SlurmExecutor:
         """From `squeue`, and from the exit file of what Slurm has forgotten."""
         jobs = {handle: _job(handle) for handle in handles}
         rows = self._queue({job.id for job in jobs.values()})
+        if never := [job.id for job in jobs.values() if job.id in rows and _starts_never(rows[job.id])]:
+            _slurm("scancel", *never)
         return {handle: _status(job, rows.get(job.id)) for handle, job in jobs.items()}
 
     def cancel(self, handles: Sequence[str]) -> None:
@@ -164,8 +176,10 @@ def _status(job: _Job, row: list[str] | None) -> Status:
         return Status(Life.ENDED, code, f"exit code {code}") if code is not None else Status(Life.LOST)
     _, state, reason, nodes, raw, count = row
     restarts = int(count) if count.isdigit() else 0
+    if _starts_never(row):
+        return Status(Life.ENDED, None, f"{state} ({reason})", restarts=restarts)
     if state in QUEUED:
-        return Status(Life.QUEUED, reason=reason, where=reason, restarts=restarts)
+        return Status(Life.QUEUED, reason="" if reason in ITS_TURN else reason, restarts=restarts)
     if state in RUNNING:
         return Status(Life.RUNNING, where=nodes, restarts=restarts)
     if state == "COMPLETED":
@@ -177,6 +191,12 @@ def _status(job: _Job, row: list[str] | None) -> Status:
     detail = f", exit code {code}" if code is not None else ""
     why = "" if reason in ("None", "") else f" ({reason})"
     return Status(Life.ENDED, code, f"{state}{why}{detail}", nodes, restarts)
+
+
+def _starts_never(row: Sequence[str]) -> bool:
+    """Whether a queued job waits for somebody to change it; one that its user holds waits for the user."""
+    state, reason = row[1], row[2].replace("_", " ")
+    return state in HELD or (state in QUEUED and reason.startswith(NEVER))
 
 
 def _job(handle: str) -> _Job:
