@@ -59,6 +59,14 @@ def test_what_differs_is_named_before_a_double_run() -> None:
     assert "hardware_sha256 differs" in refusal(*twice)
 
 
+def test_cores_are_compared_by_their_count() -> None:
+    """A campaign's slots lie on other cores of one machine."""
+    runs = [under(result(agent=f"a{first}"), server_cpus=(first, first + 1)) for first in (0, 48)]
+    assert comparable([(Path(str(i)), run) for i, run in enumerate(runs)]) == runs
+    message = refusal(*runs, under(result(agent="b"), server_cpus=(0,)))
+    assert "tiny: server_cpus differs: 2 CPUs in c0/run, 1 CPU in c2/run" in message
+
+
 def test_other_suites_and_sandboxes_may_differ() -> None:
     runs = [
         result(agent="a"),

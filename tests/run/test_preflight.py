@@ -2,13 +2,26 @@
 
 import subprocess
 import sys
+import threading
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from inferencebench.cli import run as run_command
+from inferencebench.cli import show
+from inferencebench.cli.progress import LiveReporter
 from inferencebench.doctor.model import Status
-from inferencebench.errors import InfrastructureError
-from inferencebench.run import neighbours, preflight
+from inferencebench.errors import InfrastructureError, UserError
+from inferencebench.run import neighbours, pipeline, preflight
+from inferencebench.run.bench import Bench
+from inferencebench.run.machine import lease
+from inferencebench.run.record import Result
+from inferencebench.run.spec import RunSpec
+from tests.run.records import result
+
+TINY = Path(__file__).parents[1] / "e2e" / "tiny.toml"
 
 
 def test_findings_are_recorded_and_read_back(tmp_path: Path) -> None:
@@ -40,6 +53,50 @@ def test_a_busy_neighbour_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     finally:
         busy.kill()
         busy.wait()
+
+
+def test_a_run_that_is_placed_twice_is_checked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second waits for the first one's result instead of finding its server on the GPU."""
+    working, finish, waiting = threading.Event(), threading.Event(), threading.Event()
+    checked: list[str] = []
+    shown: list[Path] = []
+
+    def check(out: Path, directory: Path, gpus: Sequence[int]) -> None:
+        checked.append(threading.current_thread().name)
+        assert not working.is_set(), "checked beside the first one's server"
+
+    def work(specs: Sequence[RunSpec], bench: Bench, *, wait: bool) -> list[Result]:
+        directory = specs[0].directory(bench.out)
+        with lease(directory / ".lock", wait=wait):
+            if not (directory / "result.json").exists():
+                working.set()
+                assert finish.wait(30)
+                (directory / "result.json").write_text("{}")
+        return [result(agent="engine:pytorch")]
+
+    def note(reporter: LiveReporter, text: str) -> None:
+        waiting.set()
+
+    monkeypatch.setattr(preflight, "check", check)
+    monkeypatch.setattr(pipeline, "run_together", work)
+    monkeypatch.setattr(LiveReporter, "note", note)
+    monkeypatch.setattr(show, "show_result", lambda result, directory: shown.append(directory))
+    place = partial(
+        run_command.run, str(TINY), "decode", "engine:pytorch",
+        out=tmp_path, sandbox="process", wait=True, check_machine=True,
+    )  # fmt: skip
+    first, second = (threading.Thread(target=place, name=name, daemon=True) for name in ("first", "second"))
+    first.start()
+    assert working.wait(30)
+    with pytest.raises(UserError, match="another process is working here"):
+        place(wait=False)
+    second.start()
+    assert waiting.wait(30)
+    finish.set()
+    first.join(30)
+    second.join(30)
+    assert checked == ["first"]
+    assert len(shown) == 2
 
 
 def test_memory_of_ended_processes_is_waited_for_and_then_named(monkeypatch: pytest.MonkeyPatch) -> None:

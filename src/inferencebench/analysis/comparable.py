@@ -1,15 +1,17 @@
 """Which results may stand on one board: each run once, under one provenance, over one baseline."""
 
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 
 from inferencebench.errors import UserError
+from inferencebench.run.machine import counted
 from inferencebench.run.record import Result
 
 Located = tuple[Path, Result]
 PROVENANCE = ("suite_sha256", "hardware_sha256", "measurement_version", "server_cpus")
-"""What all runs of a suite on one board share."""
+"""What all runs of a suite on one board share; of CPUs, how many they are."""
 
 SHOWN_HEX = 12
 """Digits of a hash in a message."""
@@ -23,7 +25,7 @@ def comparable(found: Sequence[Located]) -> list[Result]:
     different baselines (settled point 5), and for two runs of one agent, condition, scenario and seed pair."""
     entering = [(directory, result) for directory, result in found if result.repeat == 0]
     for name in PROVENANCE:
-        _one_value(entering, lambda r: (r.suite,), attrgetter(f"provenance.{name}"), name)
+        _one_value(entering, lambda r: (r.suite,), partial(shared, name), name)
     over = [(directory, result) for directory, result in entering if result.baseline]
     _one_value(over, lambda r: (r.suite, r.scenario, f"seeds {r.seed_pair}"), attrgetter("baseline.sha256"), "baseline")
     runs: dict[tuple[str, ...], Located] = {}
@@ -34,6 +36,12 @@ def comparable(found: Sequence[Located]) -> list[Result]:
             what = f"{result.suite}: {result.agent} ({result.condition}) on {result.scenario}, seeds {result.seed_pair}"
             raise UserError(f"{what}: two runs, {there} and {directory}; give them to separate calls")
     return [result for _, result in runs.values()]
+
+
+def shared(name: str, result: Result) -> Hashable:
+    """The value of a field of `PROVENANCE` that results on one board have in common."""
+    value: Hashable = getattr(result.provenance, name)
+    return counted(len(value), "CPU") if isinstance(value, tuple) else value
 
 
 def _one_value(
@@ -54,6 +62,4 @@ def _one_value(
 
 
 def _shown(value: object) -> str:
-    if isinstance(value, tuple):
-        return ",".join(map(str, value)) or "none"
     return str(value)[:SHOWN_HEX]

@@ -108,10 +108,8 @@ def run(
     ]
     with LiveReporter(stderr()) as reporter:
         bench = request.bench(the_suite, common, reporter)
-        for directory in (spec.directory(bench.out) for spec in specs):
-            if check_machine and not (directory / "result.json").exists():
-                bench.out.mkdir(parents=True, exist_ok=True)
-                preflight.check(bench.out, directory, bench.gpus)
+        if check_machine:
+            preflight.check_unfinished(bench, [spec.directory(bench.out) for spec in specs], wait=wait)
         results = pipeline.run_together(specs, bench, wait=wait)
     if json:
         print_json(results[0] if len(results) == 1 else [result.model_dump(mode="json") for result in results])

@@ -1,6 +1,7 @@
 """The baseline of a run: `engine:pytorch` at its default, by the same pipeline, and refused when it is not alike."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +18,9 @@ KEY_FILE = "measure/comparability.json"
 MEASURED_FILE = "measure/measured.json"
 ANSWERS_FILE = "quality/answers.jsonl"
 RESULT_FILE = "result.json"
+SHA256 = re.compile("[0-9a-f]{64}")
+SHOWN_HEX = 16
+"""Digits of a hash in a message."""
 
 
 class Baseline(NamedTuple):
@@ -106,4 +110,6 @@ def _advice(theirs: dict[str, str], ours: dict[str, str]) -> str:
 
 
 def _short(value: str | None) -> str:
-    return "absent" if value is None else value[:16]
+    if value is None:
+        return "absent"
+    return value[:SHOWN_HEX] if SHA256.fullmatch(value) else value

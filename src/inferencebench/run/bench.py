@@ -11,7 +11,7 @@ from inferencebench.engines import registry as engines
 from inferencebench.files import sha256_bytes, sha256_file
 from inferencebench.models.store import Checkpoint, ensure_checkpoint
 from inferencebench.paths import cache_dir
-from inferencebench.run.machine import Cores, allocate, devices
+from inferencebench.run.machine import Cores, allocate, devices, shape
 from inferencebench.run.reporter import Reporter, Silent
 from inferencebench.run.salt import campaign_salt
 from inferencebench.run.spec import RunSpec
@@ -131,8 +131,9 @@ class Bench:
             "salt": self.salt_sha256,
             "checkpoint": self.checkpoint.sha256,
             "hardware": self.hardware.sha256,
-            "server_cpus": ",".join(map(str, self.cores.server)),
-            "client_cpus": ",".join(map(str, self.cores.client)),
+            "server_cpus": shape(self.cores.server),
+            "client_cpus": shape(self.cores.client),
+            "all_cpus": shape({*self.cores.server, *self.cores.client}),  # fewer where they share
             "sandbox": spec.sandbox,
             "shared_baseline": str(spec.is_canonical_baseline and spec.share_device),
             "reference": sha256_bytes(engines.get(REFERENCE_ENGINE).default_launcher().encode()),

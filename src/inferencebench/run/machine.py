@@ -4,14 +4,18 @@ import fcntl
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
+from inferencebench.doctor.gpu import scan_gpus
 from inferencebench.errors import UserError
+from inferencebench.run.neighbours import device_name
 from inferencebench.suites.model import Hardware
 
 TOPOLOGY = Path("/sys/devices/system/cpu")
-TOPOLOGY_FILES = ("physical_package_id", "core_id")
+NO_MORE = "-1"
+"""In `$CUDA_VISIBLE_DEVICES`: CUDA shows neither it nor what follows it."""
 
 
 class Cores(NamedTuple):
@@ -25,14 +29,39 @@ def by_core(cpus: Iterable[int], topology: Path = TOPOLOGY) -> list[int]:
     """Logical CPUs with the threads of one physical core beside each other, socket by socket.
 
     Linux numbers the second threads of all cores after the first ones: a share by number would split cores."""
-    return sorted(cpus, key=lambda cpu: (*(_number(topology / f"cpu{cpu}/topology/{n}") for n in TOPOLOGY_FILES), cpu))
+    return sorted(cpus, key=lambda cpu: (*_core(cpu, topology), cpu))
 
 
-def _number(path: Path) -> int:
+def shape(cpus: Iterable[int], topology: Path = TOPOLOGY) -> str:
+    """What logical CPUs are, whatever their numbers, such as `16 CPUs on 8 cores of 1 socket`."""
+    places = [_core(cpu, topology) for cpu in cpus]
+    cores, sockets = set(places), {place.socket for place in places}
+    return f"{counted(len(places), 'CPU')} on {counted(len(cores), 'core')} of {counted(len(sockets), 'socket')}"
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 core`, `2 cores`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+class _Core(NamedTuple):
+    """A physical core; its number counts within its socket."""
+
+    socket: int
+    number: int
+
+
+def _core(cpu: int, topology: Path) -> _Core:
+    """Where a logical CPU lies; a core of its own on socket 0 where the kernel does not say."""
+    folder = topology / f"cpu{cpu}" / "topology"
+    return _Core(_number(folder / "physical_package_id", 0), _number(folder / "core_id", cpu))
+
+
+def _number(path: Path, unknown: int) -> int:
     try:
         return int(path.read_text())
     except (OSError, ValueError):
-        return 0
+        return unknown
 
 
 def allocate(hardware: Hardware) -> Cores:
@@ -45,14 +74,37 @@ def allocate(hardware: Hardware) -> Cores:
 
 
 def visible_devices() -> tuple[int, ...] | None:
-    """GPU numbers in `$CUDA_VISIBLE_DEVICES`; None where it is not set. Raises UserError for anything but numbers."""
+    """Numbers of the GPUs that `$CUDA_VISIBLE_DEVICES` names by number or UUID; None where it is not set.
+
+    Raises UserError for a UUID that is not one GPU's of this machine, and for a part of a GPU (MIG)."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
         return None
-    try:
-        return tuple(int(part) for part in visible.split(",") if part.strip())
-    except ValueError:
-        raise UserError(f"CUDA_VISIBLE_DEVICES={visible}: name GPUs by number, such as 0,1") from None
+    names = [name.strip() for name in visible.split(",") if name.strip()]
+    return tuple(map(_device, takewhile(lambda name: name != NO_MORE, names)))
+
+
+def _device(name: str) -> int:
+    """The number of the GPU with this number, UUID, or beginning of a UUID that no other GPU's has."""
+    if name.isdecimal():
+        return int(name)
+    if not name.startswith("GPU-"):
+        raise UserError(f"CUDA_VISIBLE_DEVICES: {name}: name whole GPUs, by number (0,1) or by UUID (GPU-8932f937)")
+    uuids = _uuids()
+    found = [number for number, uuid in enumerate(uuids) if uuid.startswith(name)]
+    if len(found) > 1:
+        numbers = ", ".join(map(str, found))
+        raise UserError(f"CUDA_VISIBLE_DEVICES: {name}: begins the UUIDs of GPUs {numbers}; give more of it")
+    if not found:
+        right = f"expected one of {', '.join(uuids)}" if uuids else "the driver shows no GPU here"
+        raise UserError(f"CUDA_VISIBLE_DEVICES: {name}: no GPU of this machine; {right}")
+    return found[0]
+
+
+def _uuids() -> list[str]:
+    """UUIDs of this machine's GPUs by number, as the names of their leases say them."""
+    host = f"{device_name(None)}-"
+    return [device_name(number).removeprefix(host) for number in range(len(scan_gpus().gpus))]
 
 
 def devices(hardware: Hardware) -> tuple[int, ...]:
