@@ -1,83 +1,21 @@
 """The protocol on a machine of the tests' own, and on the simulated engine in a short form."""
 
 import json
-import random
 from math import inf
 from pathlib import Path
 
 import pytest
 
-from inferencebench.errors import UserError
-from inferencebench.search import simulate, space
+from inferencebench.search import simulate
 from inferencebench.search.gate import chance
 from inferencebench.search.journal import Journal
-from inferencebench.search.outcome import Outcome
 from inferencebench.search.policy import LEAST_TRIALS, Policy
 from inferencebench.search.protocol import Search
-from inferencebench.search.samplers import Sampler, Told, make
+from inferencebench.search.samplers import make
 from inferencebench.search.slo import Slo
 from inferencebench.search.trials import Candidate, Gate, Kind, Reading, Status
 from inferencebench.suites.model import ScenarioName
-
-SPACE = space.parse(
-    """
-name: toy
-engine: toy
-parameters:
-  - {name: speed, type: ordinal, values: [1, 2, 3, 4, 5], default: 0, flag: --speed}
-  - {name: crash, type: bool, values: [true], flag: --crash}
-  - {name: cheat, type: bool, values: [true], flag: --cheat}
-  - {name: banned, type: bool, values: [true], flag: --banned}
-forbid:
-  - {all: {banned: [true]}, source: the toy engine's own manual}
-presets: {decode: [{speed: 2}]}
-""",
-    "toy",
-)
-
-
-class Toy:
-    """10 s a trial; faster with `speed`, three times as fast but wrong with `cheat`."""
-
-    full_questions = 400
-
-    def __init__(self, worse: bool = False, spent_s: float = 0.0, die_after: int | None = None) -> None:
-        self.now_s, self.worse, self.die_after = spent_s, worse, die_after
-        self.seen: list[Candidate] = []
-        self.asked: list[tuple[str, int]] = []
-        self.noise = random.Random(0)
-
-    def elapsed_s(self) -> float:
-        return self.now_s
-
-    def run(self, candidate: Candidate, questions: int, deadline_s: float, worth: float = inf) -> Reading:
-        self.seen.append(candidate)
-        self.asked.append((candidate.key, questions))
-        if self.die_after is not None and len(self.seen) > self.die_after:
-            raise KeyboardInterrupt
-        c = candidate.configuration
-        if c.get("crash"):
-            self.now_s += 2
-            return Reading(status=Status.CRASHED, reason="boom", launch_s=2)
-        self.now_s += 10
-        gain = float(c.get("speed", 0)) * (-0.1 if self.worse else 0.1)
-        loss = (1 - gain) / (3 if c.get("cheat") else 1) * self.noise.uniform(0.98, 1.02)
-        right = 0.5 if c.get("cheat") else 0.8
-        gate = Gate(correct=int(right * questions), total=questions, reference_share=0.8, standard_error=0.01)
-        times = {"launch_s": 5.0, "measure_s": 4.0, "gate_s": 1.0}
-        return Reading.model_validate(
-            {"status": "ok", "loss": loss, "gate": gate, "metrics": {"ttft_mean_s": loss}} | times
-        )
-
-
-def search(
-    machine: Toy, path: Path, budget_s: float = 600, names: tuple[str, ...] = ("toy",), **policy: object
-) -> Outcome:
-    made: dict[str, Sampler] = {name: make("random", SPACE, 1) for name in names}
-    return Search(
-        dict.fromkeys(names, SPACE), made, ScenarioName.DECODE, machine,
-        Policy(budget_s=budget_s, **policy), Journal(path, "head"),  # type: ignore[arg-type]
-    ).run()  # fmt: skip
+from tests.search.toy import SPACE, Toy, search
 
 
 def test_the_default_is_first_and_the_best_honest_setting_is_found(tmp_path: Path) -> None:
@@ -166,12 +104,21 @@ def test_the_chance_of_a_full_gate() -> None:
 
 def test_without_any_gate_two_launches_confirm(tmp_path: Path) -> None:
     class Ungated(Toy):
+        full_questions = 0
+
         def run(self, candidate: Candidate, questions: int, deadline_s: float, worth: float = inf) -> Reading:
             return super().run(candidate, questions, deadline_s).model_copy(update={"gate": None})
 
     outcome = search(Ungated(), tmp_path / "j")
     assert outcome.confirmed
     assert outcome.candidate.configuration["cheat"] is True
+
+
+def test_the_end_is_kept_for_verifying_by_what_the_default_took(tmp_path: Path) -> None:
+    outcome = search(Toy(), tmp_path / "j", budget_s=170, whole_s=200)
+    assert outcome.budget_s == pytest.approx(200 - 1.2 * (2 * 5 + 4 * 4 + 1))
+    assert outcome.elapsed_s <= outcome.budget_s + 1, "a trial's time is an estimate"
+    assert search(Toy(), tmp_path / "k", budget_s=170, whole_s=400).budget_s == 170
 
 
 def test_a_limit_is_a_constraint(tmp_path: Path) -> None:
@@ -273,43 +220,6 @@ def test_no_engine_is_dropped_by_its_default(tmp_path: Path) -> None:
     search(machine, tmp_path / "j", names=("toy", "other"))
     for name in ("toy", "other"):
         assert len({c.key for c in machine.seen if c.engine == name}) >= LEAST_TRIALS
-
-
-def test_a_killed_search_goes_on_with_its_journal(tmp_path: Path) -> None:
-    path = tmp_path / "j"
-    with pytest.raises(KeyboardInterrupt):
-        search(Toy(die_after=4), path)
-    with path.open("ab") as file:
-        file.write(b'{"torn')
-    journal = Journal(path, "head")
-    assert len(journal.entries) == 4
-    assert journal.pending is not None
-    again = Toy(spent_s=journal.spent_s)
-    outcome = search(again, path)
-    assert again.seen[0] == journal.pending.candidate, "what was running is tried again first"
-    assert {} not in [dict(c.configuration) for c in again.seen], "what is known is not measured again"
-    assert outcome.elapsed_s <= 600
-    with pytest.raises(UserError, match="belongs to another search"):
-        Journal(path, "another")
-
-
-@pytest.mark.parametrize("name", ["random", "tpe", "gp", "tpe-paper", "smac", "smac-paper"])
-def test_every_sampler_keeps_the_contract(name: str) -> None:
-    if name.startswith("smac"):
-        pytest.importorskip("smac")
-    sampler = make(name, SPACE, 1)
-    sampler.tell(Told({}, 0.0, 0.0))
-    sampler.tell(Told({"speed": 3, "crash": True}, 1.0, 1.0))
-    for number in range(12):
-        configuration = sampler.ask()
-        for parameter in SPACE.parameters:
-            assert configuration.get(parameter.name) in parameter.choices
-        sampler.tell(Told(configuration, float(number), float(bool(configuration.get("crash")))))
-
-
-def test_unknown_sampler() -> None:
-    with pytest.raises(UserError, match="sampler 'nope': expected one of random, tpe"):
-        make("nope", SPACE, 1)
 
 
 @pytest.mark.parametrize("scenario", [ScenarioName.DECODE, ScenarioName.THROUGHPUT])

@@ -17,6 +17,7 @@ from inferencebench.load.speculation import Speculation
 from inferencebench.run.clock import Clock
 from inferencebench.run.trial import TrialPlan, TrialResult
 from inferencebench.search import journal as journals
+from inferencebench.search.gate import surely_above
 from inferencebench.search.journal import Entry, Journal
 from inferencebench.search.session import SessionMachine
 from inferencebench.search.trials import Candidate, Kind, Status
@@ -39,6 +40,7 @@ class FakeEvaluator:
         self.bench = SimpleNamespace(engine_home=folder / "home")
         self.records: list[int] = []
         self.fail: Callable[[], None] = lambda: None
+        self.spoilt: dict[str, object] = {}
 
     def trial(self, number: int, plan: TrialPlan) -> TrialResult:
         self.plans.append(plan)
@@ -50,8 +52,14 @@ class FakeEvaluator:
             for n in range(min(plan.questions, round(min(self.per_s * (plan.ask_s or inf), 1e6))))
         )
         measured = Measurement.model_construct(
-            valid=True, invalid_reasons=(), ttft_s=0.1, tpot_s=0.02, requests_per_s=1.0, balanced_score=None
-        )
+            valid=True,
+            invalid_reasons=(),
+            ttft_s=0.1,
+            tpot_s=0.02,
+            requests_per_s=1.0,
+            balanced_score=None,
+            profiles=(),
+        ).model_copy(update=self.spoilt)
         return TrialResult(measured, answers, 5.0, 40.0, 10.0, Speculation(0.25, 1.5))
 
     def keep(self, path: Path) -> None:
@@ -99,6 +107,7 @@ def test_a_slow_default_answers_what_its_share_of_the_budget_holds(tmp_path: Pat
     gate = machine.run(OTHER, 40, 600.0).gate
     assert gate is not None
     assert gate.total == 29
+    assert not surely_above(gate, 0.95), "equal as the answers are, they are too few"
     assert evaluator.plans[1].ask_s is None, "patience ends it, the share does not"
 
 
@@ -137,6 +146,18 @@ def test_a_killed_session_leaves_reference_evaluations_caches_and_spent_time(tmp
     assert (fresh.numbers, fresh.records) == ([2], [1, 2])
 
 
+def test_a_client_that_starves_is_the_machines_fault(tmp_path: Path) -> None:
+    evaluator = FakeEvaluator(tmp_path)
+    machine, _ = made(tmp_path, evaluator)
+    late = SimpleNamespace(stamp_lag_s=SimpleNamespace(p99=9.0), send_lag_s=None)
+    evaluator.spoilt = {"valid": False, "invalid_reasons": ("client starved",), "profiles": (late,)}
+    assert machine.run(DEFAULT, 10, 600.0).status is Status.INFRASTRUCTURE
+    evaluator.spoilt = {"valid": False, "invalid_reasons": ("success rate 1/9",)}
+    assert machine.run(DEFAULT, 10, 600.0).status is Status.INVALID
+    evaluator.spoilt = {}
+    assert machine.run(DEFAULT, 10, 600.0).gate is not None, "the first that can be read is the reference"
+
+
 def test_a_server_that_fails_is_a_crash(tmp_path: Path) -> None:
     evaluator = FakeEvaluator(tmp_path)
     machine, _ = made(tmp_path, evaluator)
@@ -159,6 +180,8 @@ def test_a_server_that_fails_is_a_crash(tmp_path: Path) -> None:
         ("gp?mode=paper", "sampler 'gp': expected one of random, tpe, smac"),
         ("tpe?engine=vllm,tgi&mode=paper", "searches one engine"),
         ("tpe?seed=x", "seed 'x'"),
+        ("tpe?seed=²", "seed '²': expected a whole number from 0 to 4294967295"),
+        ("tpe?seed=4294967296", "seed '4294967296'"),
     ],
 )
 def test_wrong_names_are_told(rest: str, said: str) -> None:

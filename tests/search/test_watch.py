@@ -34,6 +34,25 @@ def test_silence_is_a_hang_and_a_new_line_is_not(tmp_path: Path) -> None:
         watch.look(10.5)
 
 
+def test_an_unfinished_line_counts_once(tmp_path: Path) -> None:
+    log = tmp_path / "server.err"
+    watch = StartupWatch(STARTUP, tmp_path)
+    log.write_text("50%\r")
+    watch.look(1.0)
+    watch.look(5.0)
+    log.write_text("50%\r60%\r")
+    watch.look(5.9)
+    watch.look(10.5)
+    with pytest.raises(ServerFailed, match="nothing in its log for 5 s"):
+        watch.look(11.5)
+
+
+@pytest.mark.parametrize("engine", ["pytorch", "transformers", "llamacpp"])
+def test_engines_that_start_without_a_word_are_waited_for(engine: str, tmp_path: Path) -> None:
+    startup = registry.get(engine).startup
+    StartupWatch(startup, tmp_path).look(startup.ready_s)
+
+
 @pytest.mark.parametrize(
     ("engine", "line"),
     [

@@ -21,7 +21,7 @@ DEFAULT_ENGINE = "vllm"
 JOURNAL = "search-journal.jsonl"
 """In the run directory, beside the phases' folders."""
 MODES = ("ours", "paper")
-VERSION = 3
+VERSION = 4
 """Raised when the protocol changes: part of the agent's hash."""
 
 
@@ -52,9 +52,10 @@ class Options:
             raise UserError(f"search:{rest}: sampler {sampler!r}: expected one of {', '.join(known)}")
         if mode == "paper" and (len(names) > 1 or not presets):
             raise UserError(f"search:{rest}: mode=paper searches one engine, and has no first guesses to leave out")
-        if not given.get("seed", "0").isdigit():
-            raise UserError(f"search:{rest}: seed {given['seed']!r}: expected a whole number")
-        return cls(sampler, names, int(given.get("seed", "0")), presets, mode == "paper")
+        seed = given.get("seed", "0")
+        if not seed.isdecimal() or len(seed) > 10 or int(seed) > samplers.MOST_SEED:
+            raise UserError(f"search:{rest}: seed {seed!r}: expected a whole number from 0 to {samplers.MOST_SEED}")
+        return cls(sampler, names, int(seed), presets, mode == "paper")
 
 
 class SearchAgent:
@@ -103,7 +104,7 @@ class SearchAgent:
         folder = session.log_dir / "search"
         write_json(folder / "outcome.json", outcome)
         write_atomic(folder / "start_server.sh", text)
-        report.write(folder, self.name, outcome, kept.entries, text, session.scenario.metric)
+        report.write(folder, self.name, outcome, kept.entries, text, session.scenario.metric, session.suite.quality.tau)
         return Ended("finished", None)
 
     def _search(

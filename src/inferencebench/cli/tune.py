@@ -53,7 +53,7 @@ def tune(
     """Search an engine's settings on your own requests, within your own bounds, and verify the winner.
 
     The engine's true default comes first and is what replies are compared with. The same command continues a search
-    that was interrupted. Exit 1: no configuration kept the bounds.
+    that was interrupted. Exit 1: no configuration kept the bounds and gave the default's replies.
 
     Example: inferencebench tune --engine llamacpp --model ./model --requests chats.jsonl --objective tpot --slo
     ttft_p99=0.5 --budget 30m
@@ -140,12 +140,18 @@ def _caption(result: "Tuned") -> str:
 def _warnings(result: "Tuned") -> list[str]:
     lines = []
     if not result.meets_slo:
-        broken = ", ".join(f"{b.name} is {b.value} where {b.bound:g} was asked for" for b in result.slo if not b.met)
-        lines.append(f"no configuration kept every bound: {broken or result.reason}")
+        broken = [f"{b.name} is {b.value} where {b.bound:g} was asked for" for b in result.slo if not b.met]
+        if not result.agrees and result.agreement is not None:
+            broken.append(
+                f"{result.agreement:.0%} of the greedy replies are the default's, fewer than --agreement asks"
+            )
+        lines.append(f"no configuration kept every bound: {', '.join(broken) or result.reason}")
         if result.closest is not None:
             lines.append(f"closest in the search: {result.closest.engine} {dict(result.closest.configuration)}")
     if result.verified is not None and result.verified.succeeded < SMALL and any("p99" in b.name for b in result.slo):
         lines.append(f"a 99th percentile of {result.verified.succeeded} requests is about their largest value")
+    if not result.agreement_shown:
+        lines.append("too few prompts, or too few that the default repeats, to show agreement: the share alone decided")
     if result.verified_default is None:
         lines.append("the default was not measured beside it: the budget was used")
     return lines

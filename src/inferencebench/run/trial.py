@@ -1,5 +1,6 @@
 """A trial of a search: a plan in, a measurement with its times out, and the watch over a server that starts."""
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -56,6 +57,7 @@ class StartupWatch:
         self._quiet_s = startup.quiet_s
         self._paths = (folder / "server.out", folder / "server.err")
         self._read = dict.fromkeys(self._paths, 0)
+        self._size = dict.fromkeys(self._paths, 0)
         self._looked_s = 0.0
         self._moved_s = 0.0
 
@@ -76,12 +78,14 @@ class StartupWatch:
     def _new_lines(self, path: Path, seconds: float) -> list[str]:
         try:
             with path.open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
                 file.seek(self._read[path])
                 data = file.read(LINE_BYTES)
         except OSError:
             return []
-        if data:
-            self._moved_s = seconds
+        # An unfinished line is read again each time: only a log that grows says that something happens.
+        if size > self._size[path]:
+            self._size[path], self._moved_s = size, seconds
         whole = data if len(data) == LINE_BYTES else data[: data.rfind(b"\n") + 1]
         self._read[path] += len(whole)
         return whole.decode(errors="replace").splitlines()

@@ -13,6 +13,8 @@ from pydantic import Field
 
 from inferencebench.load.dataset import Row
 from inferencebench.load.model import PlannedRequest, RequestSample
+from inferencebench.search.gate import can_show, paired
+from inferencebench.search.policy import LEAST_GATE
 from inferencebench.suites.model import Record
 
 CHECKS = 64
@@ -32,6 +34,11 @@ class Reference(Record):
     """Prompt's id → reply."""
     repeated: dict[str, bool] = Field(default_factory=dict)
     """Whether it said the same the second time."""
+
+    def shows(self, tau: float) -> bool:
+        """Whether these prompts are enough to show that a candidate agrees with at least the share tau."""
+        gate = paired(self.repeated, self.repeated)
+        return gate is not None and gate.total >= LEAST_GATE and can_show(gate, tau)
 
     @property
     def share(self) -> float:

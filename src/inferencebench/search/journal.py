@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from inferencebench.errors import UserError
 from inferencebench.files import canonical_json
-from inferencebench.search.trials import Candidate, Kind, Reading
+from inferencebench.search.trials import Candidate, Kind, Reading, Status
 from inferencebench.suites.model import Record
 
 
@@ -32,22 +32,25 @@ class Journal:
         """Finished trials, oldest first."""
         self.pending: Entry | None = None
         """A trial that was running when the search was killed."""
+        self.begun = 0
+        """How often in a row that trial was begun without an end."""
         self.spent_s = 0.0
         """Budget that earlier sessions used, as far as they came to write it down."""
-        if path.exists():
-            self._read(head)
-        else:
-            path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists() or not self._read(head):
             self._write(canonical_json({"head": head}))
 
-    def _read(self, head: str) -> None:
+    def _read(self, head: str) -> bool:
+        """Read what is there; False where a kill left not even the head."""
         data = self._path.read_bytes()
         whole, _, torn = data.rpartition(b"\n")
         if torn:
             with self._path.open("r+b") as file:
                 file.truncate(len(whole) + 1 if whole else 0)
         lines = whole.splitlines()
-        if not lines or lines[0] != canonical_json({"head": head}):
+        if not lines:
+            return False
+        if lines[0] != canonical_json({"head": head}):
             raise UserError(
                 f"{self._path}: belongs to another search (engine, model, hardware or load differ); "
                 "move it away to begin anew, or use another --out"
@@ -58,18 +61,27 @@ class Journal:
             except ValidationError:
                 raise UserError(f"{self._path}, line {number}: not an entry of a journal") from None
             self.spent_s = max(self.spent_s, entry.at_s)
-            if entry.reading is None:
-                self.pending = entry
-            else:
-                self.pending = None
-                self.entries.append(entry)
+            self._count(entry)
+        return True
+
+    def _count(self, entry: Entry) -> None:
+        if entry.reading is not None:
+            self.entries.append(entry)
+            self.pending, self.begun = None, 0
+            return
+        again = self.pending is not None and self.pending.candidate == entry.candidate
+        self.pending, self.begun = entry, self.begun + 1 if again else 1
+
+    @property
+    def longest_s(self) -> float:
+        """The longest load or gate of a launch that worked; 0 without any."""
+        worked = [e.reading for e in self.entries if e.reading is not None and e.reading.status is Status.OK]
+        return max((max(r.measure_s, r.gate_s) for r in worked), default=0.0)
 
     def add(self, entry: Entry) -> None:
         """Append; a finished trial is also kept."""
         self._write(canonical_json(entry))
-        if entry.reading is not None:
-            self.entries.append(entry)
-            self.pending = None
+        self._count(entry)
 
     def _write(self, line: bytes) -> None:
         with self._path.open("ab") as file:

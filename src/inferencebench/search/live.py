@@ -22,6 +22,7 @@ from inferencebench.sandbox.contract import Sandbox
 from inferencebench.sandbox.removal import remove_tree
 from inferencebench.search.agreement import CHECK, Reference, agreeing, replies
 from inferencebench.search.gate import paired
+from inferencebench.search.journal import Journal
 from inferencebench.search.slo import LATENCIES, STATISTICS
 from inferencebench.search.space import Space
 from inferencebench.search.trials import Candidate, Gate, Reading, Status
@@ -69,25 +70,28 @@ class LiveMachine:
         subject: Subject,
         folder: Path,
         measure_s: float,
-        spent_s: float = 0.0,
+        journal: Journal,
         on_progress: Callable[[str, Progress], None] | None = None,
     ) -> None:
         self._subject, self._folder, self._measure_s = subject, folder, measure_s
-        self._spent_s, self._on_progress = spent_s, on_progress
+        self._journal, self._on_progress = journal, on_progress
+        self._spent_s = journal.spent_s
         self._began = time.monotonic()
         self._scratch = folder / "scratch"
         self._reference_path = folder / "reference.json"
         self.reference = Reference()
-        if spent_s and self._reference_path.exists():
+        if self._spent_s and self._reference_path.exists():
             self.reference = Reference.model_validate_json(self._reference_path.read_bytes())
-        self._longest_s = 0.0
         self._launches = sum(1 for _ in (folder / "launches").glob("*"))
         self._last_reason = ""
 
     @property
     def full_questions(self) -> int:
-        """Prompts that the default answered twice; all of them before it has."""
-        return len(self.reference.repeated) or len(self._subject.checks)
+        """Prompts that the default answered twice; all of them before it has, none where it never repeats itself."""
+        repeated = self.reference.repeated
+        if not repeated:
+            return len(self._subject.checks)
+        return len(repeated) if any(repeated.values()) else 0
 
     def elapsed_s(self) -> float:
         """This process's time, and what sessions before a kill used."""
@@ -112,14 +116,11 @@ class LiveMachine:
         try:
             with self._served(candidate, deadline_s) as server:
                 launch_s = time.monotonic() - began
-                patience_s = max(PATIENCE * measure_s, PATIENCE / 2 * self._longest_s)
+                patience_s = max(PATIENCE * measure_s, PATIENCE / 2 * self._journal.longest_s)
                 if self._first(candidate):
                     # It may take its time: it shows how long this traffic takes.
                     patience_s = max(1.0, deadline_s - self.elapsed_s())
-                seen = self._measured(server, candidate, (questions, worth), measure_s, patience_s, launch_s)
-                if seen.reading.status is Status.OK:
-                    self._longest_s = max(self._longest_s, seen.reading.measure_s, seen.reading.gate_s)
-                return seen
+                return self._measured(server, candidate, (questions, worth), measure_s, patience_s, launch_s)
         except ServerFailed as error:
             status, reason = Status.CRASHED, error.reason
         except BenchError as error:
@@ -184,8 +185,10 @@ class LiveMachine:
         told = {name: value for name, value in speculation(samples)._asdict().items() if value is not None}
         reading = reading.model_copy(update={"metrics": {**reading.metrics, **told}})
         faults = [f for p in found.profiles for f in metrics.client_faults(p)]
-        if faults and reading.status is Status.INVALID:
-            return Seen(reading.model_copy(update={"status": Status.INFRASTRUCTURE}), found)
+        if reading.status is not Status.OK:
+            # Our own client's lateness says nothing about the settings.
+            status = Status.INFRASTRUCTURE if faults else Status.INVALID
+            return Seen(reading.model_copy(update={"status": status}), found)
         questions, worth = asked
         if reading.loss is not None and reading.loss > worth:
             return Seen(reading, found)

@@ -33,6 +33,7 @@ class PaperSearch:
         self._budget_s, self._journal, self._say = budget_s, journal, say
         self._curve: list[Incumbent] = []
         for entry in journal.entries:
+            self._sampler.ask()  # as it was before the kill: what comes next is new
             self._learn(entry)
 
     def run(self) -> Outcome:

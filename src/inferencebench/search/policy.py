@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inferencebench.search.slo import Slo
+from inferencebench.search.trials import Reading
 
 DUPLICATE_TRIES = 12
 """Proposals that are known already, before random ones are drawn instead."""
@@ -23,6 +24,8 @@ WORTH = 1.1
 """Losses up to so many times the best so far meet the small gate: with noise, they may be better."""
 MOST_FAULTS = 2
 """Failures of the machine with one candidate, after which it is left: it may not be the machine after all."""
+MOST_BEGUN = 2
+"""Begins of a trial without an end, after which it counts as crashed."""
 MOST_LAUNCHES = 4
 """Of one candidate; between rivals the mean over launches decides."""
 CLOSE = 0.85
@@ -48,3 +51,15 @@ class Policy:
     limits: Sequence[Slo] = ()
     """Bounds on the means of a candidate's readings."""
     seed: int = 0
+    unproven: bool = False
+    """Where a full gate has too few questions to show tau, whether the ratio alone decides; else nothing passes."""
+    whole_s: float | None = None
+    """The budget that the search is a part of, where its end is kept for verifying: two launches, two loads of twice a
+    trial's time and a gate, as the default took them and a fifth more."""
+
+    def end_s(self, default: Reading | None) -> float:
+        """When the search ends, by what is known of the default."""
+        if self.whole_s is None or default is None:
+            return self.budget_s
+        verifying_s = 2 * default.launch_s + 4 * default.measure_s + default.gate_s
+        return min(self.budget_s, self.whole_s - SLACK * verifying_s)

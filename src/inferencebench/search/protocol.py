@@ -1,9 +1,9 @@
 """The protocol of a search: what is measured, what is believed, and what is kept. Any sampler works under it.
 
-The true default of every engine comes first and can always be returned, so a search does not end below it. Presets
-come next. Proposals that break a documented rule are repaired before they cost a launch. Would-be winners meet a small
-quality gate at once, and the best few are launched anew and gated in full inside the budget; the choice is by the mean
-of all readings. Everything counts against the budget.
+The true default of every engine comes first. The first that can be read is the reference: it can always be returned,
+so a search does not end below it. Presets come next. Proposals that break a documented rule are repaired before they
+cost a launch. Would-be winners meet a small quality gate at once, and the best few are launched anew and gated in full
+inside the budget; the choice is by the mean of all readings. Everything counts against the budget.
 """
 
 import random
@@ -11,32 +11,27 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from itertools import zip_longest
 from math import inf, log
-from statistics import fmean, median
+from statistics import fmean
 from typing import NamedTuple
 
-from inferencebench.search.gate import chance, surely_above, surely_below
 from inferencebench.search.journal import Entry, Journal
 from inferencebench.search.outcome import Incumbent, Outcome, account
 from inferencebench.search.policy import (
     CLOSE,
     DUPLICATE_TRIES,
-    FEW_READINGS,
     HOPELESS,
-    LEAST_GATE,
     LEAST_TRIALS,
-    LIKELY,
-    MINI_PART,
+    MOST_BEGUN,
     MOST_FAULTS,
     MOST_LAUNCHES,
     RANDOM_TRIES,
-    SLACK,
     WORTH,
     Policy,
 )
 from inferencebench.search.samplers import Sampler, Told
-from inferencebench.search.slo import worst_excess
 from inferencebench.search.space import Space, Value
-from inferencebench.search.trials import Candidate, Gate, Kind, Machine, Reading, Status
+from inferencebench.search.standings import Standings
+from inferencebench.search.trials import Candidate, Kind, Machine, Reading, Status
 from inferencebench.suites.model import ScenarioName
 
 
@@ -65,21 +60,22 @@ class Search:
         self._spaces, self._samplers, self._scenario = spaces, samplers, scenario
         self._machine, self._policy, self._journal, self._say = machine, policy, journal, say
         self._random = random.Random(policy.seed)
-        self._readings: dict[str, list[Reading]] = {}
-        self._candidates: dict[str, Candidate] = {}
+        self.standings = Standings(machine, policy)
         self._faults: Counter[str] = Counter()
         self._turns: Counter[tuple[str, str]] = Counter()
         self._curve: list[Incumbent] = []
-        for entry in journal.entries:
-            if entry.kind is not Kind.VERIFICATION:
-                self._learn(entry)
+        # Of a trial that was run twice its last reading counts, and of one that is run again none yet.
+        last = {entry.number: entry for entry in journal.entries if entry.kind is not Kind.VERIFICATION}
+        if journal.pending is not None:
+            last.pop(journal.pending.number, None)
+        for entry in last.values():
+            self._learn(entry)
 
     def run(self) -> Outcome:
         """Search until the budget is used, then say what to launch."""
-        if (pending := self._journal.pending) is not None:
-            self._try(Proposal(pending.candidate, pending.kind, pending.pruned))
+        self._resume()
         for proposal in self._first():
-            if proposal.candidate.key not in self._readings and self._room(self._policy.reserve_share):
+            if proposal.candidate.key not in self.standings.readings and self._room(self._policy.reserve_share):
                 self._try(proposal)
         while self._room(self._policy.reserve_share) and (found := self._next()) is not None:
             self._try(found)
@@ -89,6 +85,22 @@ class Search:
             self._try(found)
             self._confirm()
         return self._decide()
+
+    def _resume(self) -> None:
+        """Run again what was under way at a kill. What was so twice takes the harness down, and is left as crashed; but
+        without a default nothing can be compared."""
+        pending = self._journal.pending
+        if pending is None:
+            return
+        if self._journal.begun >= MOST_BEGUN and pending.candidate.configuration:
+            reading = Reading(status=Status.CRASHED, reason="under way when the harness ended, twice")
+            entry = pending.model_copy(update={"at_s": self._machine.elapsed_s(), "reading": reading})
+            self._journal.add(entry)
+            self._learn(entry)
+            return
+        full = pending.kind is Kind.CONFIRMATION
+        questions = self.standings.questions_left(pending.candidate) if full else None
+        self._try(Proposal(pending.candidate, pending.kind, pending.pruned), questions)
 
     # --- what to try ------------------------------------------------------------------------------------------------
 
@@ -111,13 +123,13 @@ class Search:
             for attempt in range(DUPLICATE_TRIES + RANDOM_TRIES):
                 proposal = self._proposal(engine, at_random=attempt >= DUPLICATE_TRIES)
                 key = proposal.candidate.key
-                if key not in self._readings and key not in self._faults:
+                if key not in self.standings.readings and key not in self._faults:
                     return proposal
         return None
 
     def _proposal(self, engine: str, *, at_random: bool) -> Proposal:
         space = self._spaces[engine]
-        best = self._best(engine)
+        best = self.standings.best(engine)
         kind = Kind.PROPOSED
         if at_random:
             picked = {p.name: self._random.choice(p.choices) for p in space.parameters}
@@ -131,11 +143,11 @@ class Search:
 
     def _engine(self) -> str:
         """Engines below their least share first; then the one of the best candidate, others one time in four."""
-        counts = {name: sum(c.engine == name for c in self._candidates.values()) for name in self._spaces}
+        counts = {name: self.standings.launched(name) for name in self._spaces}
         few = [name for name in counts if counts[name] < LEAST_TRIALS]
         if few:
             return min(few, key=lambda name: counts[name])
-        best = self._best()
+        best = self.standings.best()
         if best is None or self._random.random() < 0.25:
             return self._random.choice(sorted(self._spaces))
         return best.engine
@@ -173,7 +185,7 @@ class Search:
     # --- running and learning ---------------------------------------------------------------------------------------
 
     def _try(self, proposal: Proposal, questions: int | None = None) -> None:
-        budget_s = self._policy.budget_s
+        budget_s = self.standings.end_s()
         begun = Entry(
             number=len(self._journal.entries) + 1,
             kind=proposal.kind,
@@ -181,18 +193,21 @@ class Search:
             at_s=self._machine.elapsed_s(),
             pruned=proposal.pruned,
         )
-        asked = self._mini_questions() if questions is None else questions
-        best = self._best()
+        asked = self.standings.mini_questions() if questions is None else questions
+        best = self.standings.best()
         # Who would not be the best is not asked: the time is better spent on another trial.
-        bar = inf if best is None or questions is not None else WORTH * fmean(self._losses(best.key))
+        bar = inf if best is None or questions is not None else WORTH * fmean(self.standings.losses(best.key))
         for _ in range(2):
             self._journal.add(begun.model_copy(update={"at_s": self._machine.elapsed_s()}))
             reading = self._machine.run(proposal.candidate, asked, budget_s, bar)
             entry = begun.model_copy(update={"at_s": self._machine.elapsed_s(), "reading": reading})
             self._journal.add(entry)
             said = f"{begun.number}. {begun.kind} {proposal.candidate.engine} {dict(proposal.candidate.configuration)}"
-            self._say(f"{said}: {_told(reading)}")
-            if reading.status is not Status.INFRASTRUCTURE or self._machine.elapsed_s() >= budget_s:
+            self._say(f"{said}: {reading.told}")
+            # Without a default there is neither floor nor gate: whatever it failed of, it is tried once more.
+            again = not proposal.candidate.configuration and reading.status is not Status.OK
+            again = again or reading.status is Status.INFRASTRUCTURE
+            if not again or self._machine.elapsed_s() >= budget_s:
                 break
         self._learn(entry)
 
@@ -203,102 +218,30 @@ class Search:
         if reading.status is Status.INFRASTRUCTURE:
             self._faults[entry.candidate.key] += 1
             return
-        if entry.at_s > self._policy.budget_s:
+        if entry.at_s > self.standings.end_s():
             return  # read on time that the search did not have, or cut off by its end
         key = entry.candidate.key
-        self._candidates[key] = entry.candidate
-        self._readings.setdefault(key, []).append(reading)
-        violation = self._violation(key) or max(0.0, HOPELESS - self._hope(key))
-        losses = [r.loss for rs in self._readings.values() for r in rs if r.loss is not None]
+        self.standings.add(entry.candidate, reading)
+        violation = self.standings.violation(key) or max(0.0, HOPELESS - self.standings.hope(key))
+        losses = [r.loss for rs in self.standings.readings.values() for r in rs if r.loss is not None]
         worst = max(losses, default=1.0)
-        loss = worst if violation > 0 or reading.loss is None else fmean(self._losses(key))
+        loss = worst if violation > 0 or reading.loss is None else fmean(self.standings.losses(key))
         # The logarithm makes ratios of losses alike, whatever their unit.
         told = Told(dict(entry.candidate.configuration), log(max(loss, 1e-12)), violation)
         self._samplers[entry.candidate.engine].tell(told)
-        best = self._best()
+        best = self.standings.best()
         if best is not None:
-            now = Incumbent(at_s=entry.at_s, candidate=best, loss=fmean(self._losses(best.key)))
+            now = Incumbent(at_s=entry.at_s, candidate=best, loss=fmean(self.standings.losses(best.key)))
             if not self._curve or (self._curve[-1].candidate, self._curve[-1].loss) != (best, now.loss):
                 self._curve.append(now)
 
-    def _losses(self, key: str) -> list[float]:
-        return [r.loss for r in self._readings[key] if r.loss is not None]
-
-    def _violation(self, key: str) -> float:
-        """Above 0 when a candidate must not be chosen: it failed once, is surely below tau, or breaks a limit (then by
-        how much, as a share of the limit, at most 1)."""
-        readings = self._readings[key]
-        if any(r.status is not Status.OK or r.loss is None for r in readings):
-            return 1.0
-        if any(r.gate is not None and surely_below(r.gate, self._policy.tau) for r in readings):
-            return 1.0
-        means = {
-            name: fmean(seen)
-            for name in readings[0].metrics
-            if (seen := [r.metrics[name] for r in readings if name in r.metrics])
-        }
-        return min(1.0, max(0.0, worst_excess(self._policy.limits, means)))
-
-    def _ranked(self, engine: str | None = None) -> list[Candidate]:
-        """Candidates that may be chosen, best mean first."""
-        fit = [
-            (fmean(self._losses(key)), key)
-            for key, c in self._candidates.items()
-            if (engine is None or c.engine == engine) and self._violation(key) <= 0
-        ]
-        return [self._candidates[key] for _, key in sorted(fit)]
-
-    def _hope(self, key: str) -> float:
-        """Chance that the full gate accepts a candidate, by the largest gate that it met so far; 1 for one that met
-        none."""
-        gates = [r.gate for r in self._readings[key] if r.gate is not None]
-        if not gates or key == Candidate(engine=self._candidates[key].engine).key:
-            return 1.0
-        return chance(max(gates, key=lambda gate: gate.total), self._machine.full_questions, self._policy.tau)
-
-    def _promising(self, engine: str | None = None) -> list[Candidate]:
-        """Candidates that may be chosen, by what they are expected to gain over the default: the logarithm of the
-        ratio of the losses, less where the full gate is not likely to accept. What is no better follows."""
-        ranked = self._ranked(engine)
-        default = next((c for c in self._ranked() if self._is_default(c)), None)
-        if default is None:
-            return ranked
-        floor = fmean(self._losses(default.key))
-
-        def gain(candidate: Candidate) -> float:
-            ahead = log(floor / fmean(self._losses(candidate.key)))
-            return ahead * min(1.0, self._hope(candidate.key) / LIKELY) if ahead > 0 else ahead
-
-        return sorted(ranked, key=gain, reverse=True)
-
-    def _best(self, engine: str | None = None) -> Candidate | None:
-        """The most promising."""
-        return next(iter(self._promising(engine)), None)
-
     # --- the end ----------------------------------------------------------------------------------------------------
-
-    def _cost_s(self, candidate: Candidate | None = None) -> float:
-        """What a launch takes. Of a candidate that was launched before: the most that it took, and a full gate if it
-        met none. Of a new one: the median of all that worked (more than their most while they are few: in a short
-        budget a plan that fails costs everything), and a small gate."""
-        done = [r for rs in self._readings.values() for r in rs if r.status is Status.OK]
-        if not done:
-            return 0.0
-        asked = [r.gate_s / r.gate.total for r in done if r.gate is not None and r.gate.total]
-        question_s = median(asked) if asked else 0.0
-        mine = self._readings.get(candidate.key, []) if candidate is not None else []
-        took = [r.launch_s + r.measure_s for r in mine if r.status is Status.OK]
-        if candidate is not None and took:
-            return max(took) + question_s * self._questions_left(candidate)
-        took = [r.launch_s + r.measure_s for r in done]
-        gate_s = question_s * self._mini_questions()
-        return (median(took) if len(took) >= FEW_READINGS else SLACK * max(took)) + gate_s
 
     def _room(self, reserve_share: float) -> bool:
         """Whether one more trial leaves enough for the confirmations: this share, and at least one launch."""
-        budget, cost = self._policy.budget_s, self._cost_s()
-        best = self._best()
-        reserve = min(max(reserve_share * budget, 1.05 * self._cost_s(best)), 0.5 * budget)
+        budget, cost = self.standings.end_s(), self.standings.cost_s()
+        best = self.standings.best()
+        reserve = min(max(reserve_share * budget, 1.05 * self.standings.cost_s(best)), 0.5 * budget)
         return self._machine.elapsed_s() + cost + reserve <= budget
 
     def _confirm(self) -> None:
@@ -306,92 +249,44 @@ class Search:
 
         Then more launches of those that are still rivals: of the default too, where it is nearly as good."""
         while True:
-            default = self._default()
-            floor = fmean(self._losses(default.key)) if default else float("inf")
-            better = [c for c in self._promising() if fmean(self._losses(c.key)) < floor and not self._refused(c)]
-            top = [c for c in better if not self._is_default(c)][: self._policy.confirm]
+            stand = self.standings
+            default = stand.default()
+            floor = fmean(stand.losses(default.key)) if default else inf
+            better = [c for c in stand.promising() if fmean(stand.losses(c.key)) < floor and not stand.refused(c)]
+            top = [c for c in better if not stand.is_default(c)][: self._policy.confirm]
             top = [c for c in top if self._faults[c.key] < MOST_FAULTS]
-            waiting = [c for c in top if not self._confirmed(c)]
-            rivals = [c for c in top if len(self._readings[c.key]) < MOST_LAUNCHES]
-            if default and top and fmean(self._losses(top[0].key)) > CLOSE * floor:
-                rivals += [default] if len(self._readings[default.key]) < MOST_LAUNCHES else []
+            waiting = [c for c in top if not stand.confirmed(c)]
+            rivals = [c for c in top if len(stand.readings[c.key]) < MOST_LAUNCHES]
+            if default and top and fmean(stand.losses(top[0].key)) > CLOSE * floor:
+                rivals += [default] if len(stand.readings[default.key]) < MOST_LAUNCHES else []
             if not waiting and len(rivals) < 2:
                 return
-            left_s = self._policy.budget_s - self._machine.elapsed_s()
-            wanted = waiting or sorted(rivals, key=lambda c: len(self._readings[c.key]))
-            chosen = next((c for c in wanted if self._cost_s(c) <= left_s), None)
+            left_s = stand.end_s() - self._machine.elapsed_s()
+            wanted = waiting or sorted(rivals, key=lambda c: len(stand.readings[c.key]))
+            chosen = next((c for c in wanted if stand.cost_s(c) <= left_s), None)
             if chosen is None:
                 return
-            self._try(Proposal(chosen, Kind.CONFIRMATION), self._questions_left(chosen))
-
-    def _questions_left(self, candidate: Candidate) -> int:
-        """Of a full gate; a default needs none, and who met one would answer the same again."""
-        met = self._is_default(candidate) or self._full_gates(candidate)
-        return 0 if met else self._machine.full_questions
-
-    def _mini_questions(self) -> int:
-        """Of a small gate: a share of the full one, where that is short."""
-        full = self._machine.full_questions
-        return min(full, self._policy.mini_questions, max(LEAST_GATE, full // MINI_PART))
-
-    def _default(self) -> Candidate | None:
-        """The best default of all engines."""
-        return next((c for c in self._ranked() if self._is_default(c)), None)
-
-    def _is_default(self, candidate: Candidate) -> bool:
-        return not candidate.configuration
-
-    def _refused(self, candidate: Candidate) -> bool:
-        """It met the full gate and did not pass: the next candidate's turn, since asking again would ask the same."""
-        full = self._full_gates(candidate)
-        return bool(full) and not any(surely_above(gate, self._policy.tau) for gate in full)
-
-    def _full_gates(self, candidate: Candidate) -> list[Gate]:
-        gates = [r.gate for r in self._readings[candidate.key] if r.gate is not None]
-        return [gate for gate in gates if gate.total >= self._machine.full_questions]
-
-    def _confirmed(self, candidate: Candidate) -> bool:
-        """Launched at least twice, with a full gate whose bound holds. Where the reference answers nothing rightly
-        (random weights) there is no gate, and the launches alone count."""
-        readings = self._readings[candidate.key]
-        if not any(r.gate is not None for rs in self._readings.values() for r in rs):
-            return len(readings) >= 2
-        return len(readings) >= 2 and any(surely_above(g, self._policy.tau) for g in self._full_gates(candidate))
-
-    def _holds(self, candidate: Candidate) -> bool:
-        """Whether the launches that did not choose it are better than the default's: its first is too good on average,
-        since it is the best of many."""
-        default = self._default()
-        return default is None or fmean(self._losses(candidate.key)[1:]) < fmean(self._losses(default.key))
-
-    def acceptable(self) -> list[Candidate]:
-        """Confirmed configurations and defaults within all limits, best mean first."""
-        return [c for c in self._ranked() if self._is_default(c) or (self._confirmed(c) and self._holds(c))]
+            self._try(Proposal(chosen, Kind.CONFIRMATION), stand.questions_left(chosen))
 
     def _decide(self) -> Outcome:
-        chosen = next(iter(self.acceptable()), None)
+        chosen = next(iter(self.standings.acceptable()), None)
         if chosen is None:
-            chosen, reason = Candidate(engine=next(iter(self._spaces))), "nothing was confirmed: the default stands"
-        elif self._is_default(chosen):
+            chosen = self.standings.reference or Candidate(engine=next(iter(self._spaces)))
+            reason = "nothing was confirmed: the default stands"
+        elif self.standings.is_default(chosen):
             reason = "no confirmed configuration is better than the default"
+            if self.standings.unpassable():
+                reason = "the default answers too few questions rightly for a gate to show tau: it stands"
         else:
-            reason = f"best mean of {len(self._readings[chosen.key])} launches among confirmed configurations"
-        losses = self._losses(chosen.key) if chosen.key in self._readings else []
+            reason = f"best mean of {len(self.standings.readings[chosen.key])} launches among confirmed configurations"
+        losses = self.standings.losses(chosen.key)
         return account(
             self._journal.entries,
             candidate=chosen,
             loss=fmean(losses) if losses else None,
-            confirmed=not self._is_default(chosen),
+            confirmed=not self.standings.is_default(chosen),
             reason=reason,
             elapsed_s=self._machine.elapsed_s(),
-            budget_s=self._policy.budget_s,
+            budget_s=self.standings.end_s(),
             curve=self._curve,
         )
-
-
-def _told(reading: Reading) -> str:
-    if reading.loss is None:
-        why = (reading.reason.splitlines() or ["no reason"])[0][:120]
-        return f"{reading.status} after {reading.seconds:.0f} s ({why})"
-    gate = "" if reading.gate is None else f", accuracy ratio {reading.gate.ratio:.3f}"
-    return f"loss {reading.loss:.5g}{gate}, {reading.seconds:.0f} s"

@@ -7,6 +7,7 @@ from statistics import fmean
 
 from inferencebench.files import write_atomic, write_json
 from inferencebench.search import charts
+from inferencebench.search.gate import surely_below
 from inferencebench.search.journal import Entry
 from inferencebench.search.outcome import Outcome
 from inferencebench.search.trials import Reading, Status
@@ -16,18 +17,27 @@ NO_PICTURES = "<p>Not drawn: pip install 'inferencebench[plots]'</p>"
 _STYLE = "body{font:14px sans-serif;margin:2em}td,th{padding:.2em .8em;text-align:left;border-bottom:1px solid #ddd}"
 
 
-def write(folder: Path, name: str, outcome: Outcome, entries: Sequence[Entry], launcher: str, metric: Metric) -> None:
+def write(
+    folder: Path, name: str, outcome: Outcome, entries: Sequence[Entry], launcher: str, metric: Metric, tau: float
+) -> None:
     """Write `report.html`, `search.svg`, `search.html`, `trials.json` and `pareto.json` into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "trials.json", [entry.model_dump(mode="json") for entry in entries])
-    front = pareto(entries)
+    front = pareto(entries, tau)
     write_json(folder / "pareto.json", [entry.number for entry in front])
     drawn = charts.write(folder, name, outcome, entries, metric, importances(entries), front)
     write_atomic(folder / "report.html", _page(name, outcome, entries, launcher, metric, front, drawn))
 
 
-def pareto(entries: Sequence[Entry]) -> list[Entry]:
-    """Trials that no other beats in both TTFT·TPOT latency (their sum) and requests per second."""
+def refused(entries: Sequence[Entry], tau: float) -> set[str]:
+    """Keys of the candidates that a gate found surely below tau."""
+    return {e.candidate.key for e in entries if e.reading and e.reading.gate and surely_below(e.reading.gate, tau)}
+
+
+def pareto(entries: Sequence[Entry], tau: float) -> list[Entry]:
+    """Trials that no other beats in both TTFT·TPOT latency (their sum) and requests per second, of candidates that no
+    gate refused."""
+    failed = refused(entries, tau)
 
     def point(entry: Entry) -> tuple[float, float] | None:
         metrics = entry.reading.metrics if entry.reading else {}
@@ -35,7 +45,7 @@ def pareto(entries: Sequence[Entry]) -> list[Entry]:
             return None
         return metrics["ttft_s"] + metrics.get("tpot_s", 0.0), metrics["requests_per_s"]
 
-    points = [(entry, at) for entry in entries if (at := point(entry)) is not None]
+    points = [(e, at) for e in entries if e.candidate.key not in failed and (at := point(e)) is not None]
     return [
         entry
         for entry, (slow, rate) in points

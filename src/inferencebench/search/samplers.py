@@ -10,6 +10,8 @@ from inferencebench.search.space import Parameter, Space, Value
 
 STARTUP_TRIALS = 8
 """Random proposals before a model is trusted: a search has about 40 trials."""
+MOST_SEED = 2**32 - 1
+"""Of the samplers' libraries (numpy)."""
 PAPER_TRIALS = 10_000
 """What the published search told SMAC: its initial design is then longer than any search."""
 
@@ -54,7 +56,8 @@ class OptunaSampler:
 
     def __init__(self, space: Space, seed: int, kind: str, startup: int = STARTUP_TRIALS) -> None:
         optuna = _optuna()
-        self._space, self._optuna = space, optuna
+        self._space, self._optuna, self._kind = space, optuna, kind
+        self._told: dict[str, Any] = {}
         make: dict[str, Callable[[], Any]] = {
             "tpe": lambda: optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup, multivariate=True),
             "gp": lambda: optuna.samplers.GPSampler(seed=seed, n_startup_trials=startup, deterministic_objective=False),
@@ -80,7 +83,8 @@ class OptunaSampler:
         return self._space.tidy({name: value for name, value in picked.items() if value is not None})
 
     def tell(self, told: Told) -> None:
-        """Add the result as a trial, complete whatever happened: samplers ignore failed ones."""
+        """Add the result as a trial, complete whatever happened: samplers ignore failed ones. What is told again of a
+        configuration replaces what was known of it, but as published both stay."""
         params = {p.name: _position(p, told.configuration.get(p.name)) for p in self._space.parameters}
         trial = self._optuna.trial.create_trial(
             params={name: params[name] for name in self._distributions},
@@ -88,6 +92,13 @@ class OptunaSampler:
             value=told.loss,
             constraints={"violation": told.violation},
         )
+        key = str(sorted(params.items()))
+        if key in self._told and self._kind != "tpe-paper":
+            self._told[key] = trial
+            self._study = self._optuna.create_study(sampler=self._study.sampler)
+            self._study.add_trials(self._told.values())
+            return
+        self._told[key] = trial
         self._study.add_trial(trial)
 
 
@@ -139,10 +150,15 @@ class SmacSampler:
     def ask(self) -> dict[str, Value]:
         """SMAC's proposal, tidied."""
         import joblib
+        from smac.main.exceptions import ConfigurationSpaceExhaustedException
 
         # SMAC's forest starts threads for every prediction, which wait far longer for each other than they work.
         with joblib.parallel_config(backend="sequential"):
-            asked = dict(next(self._proposals))
+            try:
+                asked = dict(next(self._proposals))
+            except (ConfigurationSpaceExhaustedException, StopIteration):
+                # A small space: it has proposed all of it, and its selector has ended.
+                asked = dict(self._config_space.sample_configuration())
         picked = {p.name: p.choices[int(asked[p.name])] for p in self._parameters}
         return self._space.tidy({name: value for name, value in picked.items() if value is not None})
 

@@ -9,6 +9,7 @@ from inferencebench.agents.contract import SolveSession
 from inferencebench.engines import registry as engines
 from inferencebench.errors import BenchError
 from inferencebench.files import write_atomic, write_json
+from inferencebench.load.metrics import client_faults
 from inferencebench.load.model import Measurement
 from inferencebench.load.speculation import Speculation
 from inferencebench.run.evaluate import Evaluator
@@ -47,7 +48,7 @@ class SessionMachine:
         self._launcher, self._session, self._evaluator, self._journal = launcher, session, evaluator, journal
         self._reference_path = beside / "search-reference.json"
         self._evaluations_path = beside / "search-evaluations.jsonl"
-        self._reference: dict[str, bool] = {}
+        self._reference: dict[str, bool] | None = None
         resumed = bool(journal.entries)
         if resumed and self._reference_path.exists():
             self._reference = json.loads(self._reference_path.read_bytes())
@@ -62,7 +63,7 @@ class SessionMachine:
     def full_questions(self) -> int:
         """Those that the default answered, all of them before it has; none where it answers too few, or too few rightly
         (random weights): nothing is compared then."""
-        if not self._reference:
+        if self._reference is None:
             return self._evaluator.questions
         enough = len(self._reference) >= min(LEAST_GATE, self._evaluator.questions)
         return len(self._reference) if enough and sum(self._reference.values()) >= LEAST_RIGHT else 0
@@ -76,7 +77,7 @@ class SessionMachine:
         metric = self._session.scenario.metric
         write_launcher(self._session.workspace, self._launcher(candidate))
         # The first default is the reference of every gate: it answers all that it has time for, and sets the pace.
-        first = not self._reference and not candidate.configuration
+        first = self._reference is None and not candidate.configuration
         left_s = max(1.0, deadline_s - self.elapsed_s())
         startup = engines.get(candidate.engine).startup
         plan = TrialPlan(
@@ -104,7 +105,10 @@ class SessionMachine:
         value = primary(result.measurement, metric)
         if not result.measurement.valid or not value:
             reason = "; ".join(result.measurement.invalid_reasons) or "nothing was measured"
-            return timed.model_copy(update={"reason": reason})
+            faults = [fault for profile in result.measurement.profiles for fault in client_faults(profile)]
+            # Our own client's lateness says nothing about the settings.
+            status = Status.INFRASTRUCTURE if faults else Status.INVALID
+            return timed.model_copy(update={"status": status, "reason": reason})
         answers = {answer.question_id: answer.correct for answer in result.answers}
         if first:
             self._reference = answers
@@ -114,15 +118,13 @@ class SessionMachine:
                 "status": Status.OK,
                 "loss": loss_of(metric, value),
                 "metrics": metrics_of(result.measurement, result.speculation),
-                "gate": paired(answers, self._reference) if self.full_questions else None,
+                "gate": paired(answers, self._reference) if self._reference and self.full_questions else None,
             }
         )
 
     def _patience_s(self) -> float:
         """Half as patient with what is known to be slow: twice the longest load or gate that worked."""
-        worked = [e.reading for e in self._journal.entries if e.reading and e.reading.status is Status.OK]
-        longest = max((max(r.measure_s, r.gate_s) for r in worked), default=0.0)
-        return max(PATIENCE * self._measure_s, PATIENCE / 2 * longest)
+        return max(PATIENCE * self._measure_s, PATIENCE / 2 * self._journal.longest_s)
 
 
 def write_launcher(workspace: Path, text: str) -> None:

@@ -82,6 +82,15 @@ class Reading(Record):
         """All that the launch cost."""
         return self.launch_s + self.measure_s + self.gate_s
 
+    @property
+    def told(self) -> str:
+        """In one line."""
+        if self.loss is None:
+            why = (self.reason.splitlines() or ["no reason"])[0][:120]
+            return f"{self.status} after {self.seconds:.0f} s ({why})"
+        gate = "" if self.gate is None else f", accuracy ratio {self.gate.ratio:.3f}"
+        return f"loss {self.loss:.5g}{gate}, {self.seconds:.0f} s"
+
 
 class Machine(Protocol):
     """Runs trials, one at a time, under a budget."""
@@ -95,4 +104,4 @@ class Machine(Protocol):
 
     @property
     def full_questions(self) -> int:
-        """How many questions a confirmation asks."""
+        """How many questions a confirmation asks; 0 where there is no gate: the reference answers none rightly."""

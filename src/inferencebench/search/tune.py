@@ -16,13 +16,14 @@ from inferencebench.run.machine import lease
 from inferencebench.sandbox.removal import remove_tree
 from inferencebench.search import report, samplers, space
 from inferencebench.search.agreement import MINI_CHECKS, checks
-from inferencebench.search.journal import Entry, Journal
-from inferencebench.search.live import LiveMachine, Seen, Subject, figures
+from inferencebench.search.journal import Journal
+from inferencebench.search.live import LiveMachine, Subject, figures
 from inferencebench.search.outcome import Outcome
 from inferencebench.search.policy import Policy
 from inferencebench.search.protocol import Search
 from inferencebench.search.slo import Slo, worst_excess
-from inferencebench.search.trials import Candidate, Kind, Status
+from inferencebench.search.trials import Candidate, Status
+from inferencebench.search.verify import Verification, Verified
 from inferencebench.suites.model import Metric, Record, ScenarioName
 
 OBJECTIVES = {
@@ -36,7 +37,7 @@ SEARCH_SHARE = 0.85
 """Of the budget; the rest verifies the winner and the default on launches that the choice did not see."""
 MEASURE_SHARE, LEAST_MEASURE_S, MOST_MEASURE_S = 0.02, 8.0, 60.0
 """Time cap of a trial's load, as a share of the budget, with its bounds. A verification takes twice that."""
-VERSION = 2
+VERSION = 3
 """Raised when the protocol changes: journals of another version are other searches."""
 
 
@@ -85,7 +86,7 @@ class Tuned(Record):
     objective: str
     metric: Metric
     meets_slo: bool
-    """All bounds hold in the verification; True without bounds."""
+    """All bounds hold in the verification, and enough greedy replies are the default's."""
     slo: tuple[Bound, ...]
     value: float | None
     """The objective on the verifying launch."""
@@ -96,6 +97,10 @@ class Tuned(Record):
     agreement: float | None
     """Share of greedy replies equal to the default's, over the default's own repeatability, full check."""
     agreement_checks: int
+    agrees: bool
+    """Whether that share is at least the one asked for, or nothing was compared."""
+    agreement_shown: bool
+    """Whether there are prompts enough to show that share with 95 % confidence; else it alone decided."""
     reason: str
     closest: Candidate | None
     """Where no configuration met the bounds: the one that came closest in the search."""
@@ -138,6 +143,8 @@ def _subject(request: Request) -> Subject:
     from inferencebench.run.machine import visible_devices
     from inferencebench.sandbox import registry as sandboxes
 
+    if not 0 <= request.seed <= samplers.MOST_SEED:
+        raise UserError(f"--seed {request.seed}: expected a whole number from 0 to {samplers.MOST_SEED}")
     if request.objective not in OBJECTIVES:
         raise UserError(f"--objective {request.objective!r}: expected one of {', '.join(OBJECTIVES)}")
     if request.objective == "throughput" and request.load.arrival in (*OPEN, "trace"):
@@ -200,25 +207,30 @@ def _tuned(
 ) -> Tuned:
     metric, scenario = OBJECTIVES[request.objective]
     plan = _plan(request, folder)
-    machine = LiveMachine(subject, folder, plan.measure_s, journal.spent_s, on_progress)
+    machine = LiveMachine(subject, folder, plan.measure_s, journal, on_progress)
     policy = Policy(
         budget_s=SEARCH_SHARE * request.budget_s,
         tau=request.agreement,
         mini_questions=MINI_CHECKS,
         limits=request.slos,
         seed=request.seed,
+        unproven=True,
+        whole_s=request.budget_s,
     )
     made = {name: samplers.make(request.sampler, found, request.seed) for name, found in subject.spaces.items()}
     search = Search(subject.spaces, made, scenario, machine, policy, journal, say)
     outcome = search.run()
     began = machine.elapsed_s()
-    chosen, seen, default = _verified(search, outcome, request, machine, journal, 2 * plan.measure_s, say)
+    choices = [outcome.candidate, *(c for c in search.standings.acceptable() if c != outcome.candidate)]
+    default = search.standings.reference or Candidate(engine=request.engines[0])
+    verification = Verification(machine, journal, 2 * plan.measure_s, request.budget_s, say)
+    chosen, beside = verification.run(choices, default, request.slos, request.agreement)
     launcher = folder / "start_server.sh"
-    write_atomic(launcher, _standalone(subject, chosen))
+    write_atomic(launcher, _standalone(subject, chosen.candidate))
     launcher.chmod(0o755)
-    result = _result(request, subject, journal, machine, (outcome, chosen, seen, default), launcher, began)
+    result = _result(request, subject, journal, machine, (outcome, chosen, beside), launcher, began)
     name = f"tune {','.join(request.engines)} for {request.objective}"
-    report.write(folder, name, outcome, journal.entries, launcher.read_text(), metric)
+    report.write(folder, name, outcome, journal.entries, launcher.read_text(), metric, request.agreement)
     write_json(folder / "tuned.json", result)
     return result
 
@@ -231,60 +243,21 @@ def _plan(request: Request, folder: Path) -> Plan:
     return Plan.model_validate_json(path.read_bytes())
 
 
-def _verified(
-    search: Search,
-    outcome: Outcome,
-    request: Request,
-    machine: LiveMachine,
-    journal: Journal,
-    measure_s: float,
-    say: Callable[[str], None],
-) -> tuple[Candidate, Seen, Seen | None]:
-    """Launch the choice anew; when it breaks a bound the next best, while there is time. Then the default beside it."""
-
-    def look(candidate: Candidate, questions: int) -> Seen:
-        number = len(journal.entries) + 1
-        start = Entry(number=number, kind=Kind.VERIFICATION, candidate=candidate, at_s=machine.elapsed_s())
-        # Verifying may take its time: what cannot be launched again must not be called verified.
-        seen = machine.launch(candidate, questions, measure_s, float("inf"))
-        journal.add(start.model_copy(update={"at_s": machine.elapsed_s(), "reading": seen.reading}))
-        say(f"{number}. verification {candidate.engine} {dict(candidate.configuration)}: {seen.reading.status}")
-        return seen
-
-    choices = [outcome.candidate, *(c for c in search.acceptable() if c.key != outcome.candidate.key)]
-    chosen, seen = choices[0], look(choices[0], machine.full_questions)
-    for candidate in choices[1:]:
-        if _holds(request, seen) or machine.elapsed_s() + seen.reading.seconds > request.budget_s:
-            break
-        chosen, seen = candidate, look(candidate, machine.full_questions)
-    default = Candidate(engine=request.engines[0])
-    if chosen.key == default.key:
-        return chosen, seen, seen
-    # The reference is the default's own replies: it is measured, not asked again.
-    fits = machine.elapsed_s() + seen.reading.launch_s + seen.reading.measure_s <= request.budget_s
-    return chosen, seen, look(default, 0) if fits else None
-
-
-def _holds(request: Request, seen: Seen) -> bool:
-    gate = seen.reading.gate
-    enough = gate is None or gate.ratio >= request.agreement
-    return seen.reading.status is Status.OK and enough and worst_excess(request.slos, seen.reading.metrics) <= 0
-
-
 def _result(
     request: Request,
     subject: Subject,
     journal: Journal,
     machine: LiveMachine,
-    decided: tuple[Outcome, Candidate, Seen, Seen | None],
+    decided: tuple[Outcome, Verified, Verified | None],
     launcher: Path,
     verify_began_s: float,
 ) -> Tuned:
-    outcome, chosen, seen, default = decided
-    metric = subject.metric
+    outcome, chosen, beside = decided
+    metric, seen = subject.metric, chosen.seen
+    default = None if beside is None else beside.seen.record
     shown = figures(seen.record) if seen.record is not None else {}
     value = shown.get(metric.value)
-    before = figures(default.record).get(metric.value) if default is not None and default.record is not None else None
+    before = figures(default).get(metric.value) if default is not None else None
     improvement = None
     if value and before:
         improvement = before / value if metric.lower_is_better else value / before
@@ -292,14 +265,17 @@ def _result(
         Bound(name=s.name, bound=s.bound, value=shown.get(s.metric), met=s.excess(shown) <= 0) for s in request.slos
     )
     ok = seen.reading.status is Status.OK
-    meets = ok and all(bound.met for bound in bounds)
+    agrees = chosen.agrees(request.agreement)
+    meets = ok and agrees and all(bound.met for bound in bounds)
     gate = seen.reading.gate
     reason = outcome.reason
-    if chosen.key != outcome.candidate.key:
-        reason = "the search's first choice broke a bound when it was launched again; this is the next best"
+    if not meets:
+        reason = "nothing held when it was launched again; this came closest"
+    elif chosen.candidate != outcome.candidate:
+        reason = "the search's first choice did not hold when it was launched again; this is the next best"
     return Tuned(
-        candidate=chosen,
-        engine_version=subject.engines[chosen.engine].version(),
+        candidate=chosen.candidate,
+        engine_version=subject.engines[chosen.candidate.engine].version(),
         objective=request.objective,
         metric=metric,
         meets_slo=meets,
@@ -309,6 +285,8 @@ def _result(
         improvement=improvement,
         agreement=None if gate is None else gate.ratio,
         agreement_checks=0 if gate is None else gate.total,
+        agrees=agrees,
+        agreement_shown=machine.reference.shows(request.agreement),
         reason=reason if ok else f"the verifying launch failed: {seen.reading.reason}",
         closest=None if meets else _closest(request, journal),
         launcher=str(launcher),
@@ -316,12 +294,17 @@ def _result(
         verify_s=machine.elapsed_s() - verify_began_s,
         search=outcome,
         verified=seen.record,
-        verified_default=None if default is None else default.record,
+        verified_default=default,
     )
 
 
 def _closest(request: Request, journal: Journal) -> Candidate | None:
-    served = [e for e in journal.entries if e.reading is not None and e.reading.status is Status.OK]
+    failed = report.refused(journal.entries, request.agreement)
+    served = [
+        e
+        for e in journal.entries
+        if e.reading is not None and e.reading.status is Status.OK and e.candidate.key not in failed
+    ]
     ranked = sorted(served, key=lambda e: worst_excess(request.slos, e.reading.metrics if e.reading else {}))
     return ranked[0].candidate if ranked and request.slos else None
 

@@ -17,7 +17,7 @@ ENGINE = PackagedEngine(
     capabilities=Capabilities(accelerators=("cpu",)),
     startup=Startup(
         ready_s=180.0,
-        quiet_s=60.0,
+        quiet_s=180.0,  # it converts the checkpoint at every launch without a word
         fatal=(
             Fatal(r"GGML_ASSERT|GGML_ABORT", "an assertion of ggml failed"),
             Fatal(r"failed to (allocate|create context|initialize the context)|unable to allocate", "out of memory"),

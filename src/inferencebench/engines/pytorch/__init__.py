@@ -9,5 +9,9 @@ ENGINE = PackagedEngine(
     module="inferencebench.engines.pytorch",
     distributions=("torch", "transformers", "safetensors", "accelerate"),
     extra="torch",
-    startup=Startup(ready_s=300.0, fatal=(Fatal(r"OutOfMemoryError|CUDA out of memory", "out of GPU memory"),)),
+    startup=Startup(
+        ready_s=300.0,
+        quiet_s=300.0,  # it prints nothing until it is ready
+        fatal=(Fatal(r"OutOfMemoryError|CUDA out of memory", "out of GPU memory"),),
+    ),
 )

@@ -15,6 +15,7 @@ ENGINE = PackagedEngine(
     extra="torch",
     startup=Startup(
         ready_s=300.0,
+        quiet_s=300.0,  # it prints nothing until it is ready
         fatal=(
             Fatal(r"OutOfMemoryError|CUDA out of memory", "out of GPU memory"),
             Fatal(r"__main__\.py: error: |^error: ", "an option is refused"),
