@@ -16,8 +16,6 @@ from inferencebench.doctor.model import Status
 from inferencebench.errors import InfrastructureError, UserError
 from inferencebench.run import neighbours, pipeline, preflight
 from inferencebench.run.bench import Bench
-from inferencebench.run.machine import lease
-from inferencebench.run.record import Result
 from inferencebench.run.spec import RunSpec
 from tests.run.records import result
 
@@ -65,20 +63,21 @@ def test_a_run_that_is_placed_twice_is_checked_once(tmp_path: Path, monkeypatch:
         checked.append(threading.current_thread().name)
         assert not working.is_set(), "checked beside the first one's server"
 
-    def work(specs: Sequence[RunSpec], bench: Bench, *, wait: bool) -> list[Result]:
+    def work(specs: Sequence[RunSpec], bench: Bench) -> list[None]:
         directory = specs[0].directory(bench.out)
-        with lease(directory / ".lock", wait=wait):
-            if not (directory / "result.json").exists():
-                working.set()
-                assert finish.wait(30)
-                (directory / "result.json").write_text("{}")
-        return [result(agent="engine:pytorch")]
+        if not (directory / "result.json").exists():
+            working.set()
+            assert finish.wait(30)
+            (directory / "result.json").write_text("{}")
+        return [None]
 
     def note(reporter: LiveReporter, text: str) -> None:
         waiting.set()
 
     monkeypatch.setattr(preflight, "check", check)
-    monkeypatch.setattr(pipeline, "run_together", work)
+    monkeypatch.setattr(pipeline, "_execute", work)
+    monkeypatch.setattr(pipeline, "_judged", lambda *ignored: result(agent="engine:pytorch"))
+    monkeypatch.setattr(pipeline, "_forget_failure", lambda directory: None)
     monkeypatch.setattr(LiveReporter, "note", note)
     monkeypatch.setattr(show, "show_result", lambda result, directory: shown.append(directory))
     place = partial(

@@ -85,7 +85,7 @@ def run(
     from inferencebench.cli import request
     from inferencebench.cli.progress import LiveReporter
     from inferencebench.cli.show import show_result
-    from inferencebench.run import pipeline, preflight
+    from inferencebench.run import pipeline
     from inferencebench.run.bench import Sources
     from inferencebench.suites.load import load
     from inferencebench.suites.scale import scaled
@@ -108,9 +108,7 @@ def run(
     ]
     with LiveReporter(stderr()) as reporter:
         bench = request.bench(the_suite, common, reporter)
-        if check_machine:
-            preflight.check_unfinished(bench, [spec.directory(bench.out) for spec in specs], wait=wait)
-        results = pipeline.run_together(specs, bench, wait=wait)
+        results = pipeline.run_together(specs, bench, wait=wait, check_machine=check_machine)
     if json:
         print_json(results[0] if len(results) == 1 else [result.model_dump(mode="json") for result in results])
     else:

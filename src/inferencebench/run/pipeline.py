@@ -15,7 +15,7 @@ from inferencebench.agents import registry as agents
 from inferencebench.errors import InfrastructureError, UserError
 from inferencebench.files import sha256_json, write_json
 from inferencebench.run import baseline as baselines
-from inferencebench.run import stages
+from inferencebench.run import preflight, stages
 from inferencebench.run.baseline import Baseline
 from inferencebench.run.bench import Bench
 from inferencebench.run.judge import RunFiles, judge, write_result
@@ -40,9 +40,13 @@ def run(spec: RunSpec, bench: Bench, *, wait: bool = False) -> Result:
     return run_together([spec], bench, wait=wait)[0]
 
 
-def run_together(specs: Sequence[RunSpec], bench: Bench, *, wait: bool = False) -> list[Result]:
+def run_together(
+    specs: Sequence[RunSpec], bench: Bench, *, wait: bool = False, check_machine: bool = False
+) -> list[Result]:
     """Take several scenarios of one agent to their results, phase by phase: those whose submissions are the same are
-    measured on one launch. Raises what `run` raises."""
+    measured on one launch. With `check_machine` what is not finished starts on a fit machine only.
+
+    Raises what `run` raises."""
     directories = [spec.directory(bench.out) for spec in specs]
     with ExitStack() as leases:
         for spec, directory in zip(specs, directories, strict=True):
@@ -52,6 +56,9 @@ def run_together(specs: Sequence[RunSpec], bench: Bench, *, wait: bool = False) 
             claim(spec, directory)
             if spec.is_canonical_baseline:
                 _forget_failure(directory)
+            # With the lock: another process's server would be found on the GPU, and its findings lost.
+            if check_machine and not (directory / baselines.RESULT_FILE).exists():
+                preflight.check(bench.out, directory, bench.gpus)
         places = list(map(identity, directories))
         for attempt in range(1, ATTEMPTS + 1):
             try:

@@ -8,8 +8,6 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 
 import psutil
@@ -19,9 +17,6 @@ from inferencebench.doctor import resources
 from inferencebench.doctor.model import Finding, Status
 from inferencebench.errors import InfrastructureError
 from inferencebench.files import write_json
-from inferencebench.run.baseline import RESULT_FILE
-from inferencebench.run.bench import Bench
-from inferencebench.run.machine import lease
 from inferencebench.run.neighbours import foreign_users, gpu_state
 
 FILE = "preflight.json"
@@ -56,20 +51,6 @@ def check(out: Path, directory: Path, gpus: Sequence[int]) -> tuple[Finding, ...
     if missing := [finding for finding in found if finding.status is Status.MISSING]:
         raise InfrastructureError("preflight: " + "; ".join(f"{f.name}: {f.detail}" for f in missing))
     return found
-
-
-def check_unfinished(bench: Bench, directories: Sequence[Path], *, wait: bool) -> None:
-    """Check the machine for those of the runs that have no result, while no other process works on any of them: its
-    server would be found on the GPU, and its findings lost.
-
-    Raises UserError when (unless `wait`) another does, and what `check` raises."""
-    with ExitStack() as leases:
-        for directory in directories:
-            note = partial(bench.reporter.note, f"waiting for {directory}")
-            leases.enter_context(lease(directory / ".lock", wait=wait, on_wait=note))
-        for directory in directories:
-            if not (directory / RESULT_FILE).exists():
-                check(bench.out, directory, bench.gpus)
 
 
 def read(directory: Path) -> tuple[Finding, ...] | None:
