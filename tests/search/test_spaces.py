@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from itertools import product
 from pathlib import Path
 
@@ -43,6 +45,15 @@ def test_vllm_flags_and_choices_are_those_of_its_help(version: str) -> None:
     text = (HELP / f"vllm-{version}.txt").read_text()
     for found in (space.find("vllm", version), space.find("vllm", paper=True)):
         assert compare(found, text) == []
+
+
+@pytest.mark.parametrize("engine", ["llamacpp", "transformers", "pytorch"])
+def test_the_command_holds_a_space_against_the_installed_engine(engine: str) -> None:
+    argv = [sys.executable, "-m", "inferencebench", "spaces", "check", engine, "--json"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["space"], found["problems"]) == (engine, [])
 
 
 def test_a_flag_or_value_that_an_engine_lacks_is_named() -> None:
