@@ -1,20 +1,25 @@
 """What is tried again, what waits, and what ends: refusals, interruptions, failed baselines, give-ups, slots."""
 
+import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import typer
 
+from inferencebench.campaign.cancel import cancel
 from inferencebench.campaign.driver import Driver, Snapshot
 from inferencebench.campaign.executors.contract import Life, Order, Status
+from inferencebench.campaign.executors.local import LocalExecutor
 from inferencebench.campaign.executors.slurm import _Job, _status
 from inferencebench.campaign.journal import Journal, State
-from inferencebench.campaign.model import Placement, Retry
+from inferencebench.campaign.model import Matrix, Placement, Retry
 from inferencebench.campaign.plan import Plan
 from inferencebench.campaign.status import status
 from inferencebench.errors import InfrastructureError, UserError
 from inferencebench.run.record import Outcome
+from inferencebench.suites.model import SeedPair
 from tests.campaign.test_cancel import Sleeps
 from tests.campaign.test_driver import INPUT, KILLED, Scripted, begun_log, cache, drive, finish, quick, the_plan
 
@@ -167,8 +172,14 @@ def test_back_off_is_waited_for(tmp_path: Path) -> None:
 def test_placements_of_another_executor_are_not_polled_as_ones_own(tmp_path: Path) -> None:
     todo = the_plan()
     begun_log(tmp_path).append("placed", todo.tasks[0].id, handle="7_0:orders", executor="slurm")
-    with pytest.raises(UserError, match="executor 'slurm' is open"):
-        drive(tmp_path, todo, Scripted(tmp_path, todo, {}))
+    local = LocalExecutor(1)
+    for _ in range(2):
+        with pytest.raises(UserError, match="executor 'slurm' is open"):
+            Driver(todo, tmp_path, local, lambda snapshot: None).run()
+        assert cancel(todo, tmp_path, local) == (0, ())
+        assert Journal(tmp_path).histories()[todo.tasks[0].id].handle == "7_0:orders"
+    gone = the_plan(matrix=Matrix(suites=("laptop",), agents=("script:b",), seed_pairs=(SeedPair(dev=3, eval=4),)))
+    Driver(gone, tmp_path, Scripted(tmp_path, gone, {}), lambda snapshot: None).run()
 
 
 ROWS = [
@@ -190,7 +201,7 @@ def test_slurm_jobs_that_wait_for_ever_have_ended(
     assert (found.life, found.reason) == (life, said)
 
 
-def test_given_up_runs_give_the_command_exit_code_3(
+def test_given_up_runs_give_the_command_exit_code_1(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from inferencebench.campaign.executors import registry
@@ -208,7 +219,10 @@ def test_given_up_runs_give_the_command_exit_code_3(
         return made[-1]
 
     monkeypatch.setattr(registry, "get", get)
-    with pytest.raises(InfrastructureError, match="3 runs were given up; `campaign run --retry`"):
+    with pytest.raises(typer.Exit) as ended:
         run(file, tmp_path / "out", retry=False, json=True)
-    assert '"failed":3' in capsys.readouterr().out.replace(" ", "").replace("\n", "")
+    assert ended.value.exit_code == 1
+    said = capsys.readouterr()
+    assert json.loads(said.out)["states"] == {"failed": 3, "done": 3}
+    assert "3 runs were given up; `campaign run --retry` tries them again" in said.err
     run(file, tmp_path / "out", retry=True, json=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from inferencebench.engines import registry
 from inferencebench.errors import UserError
 from inferencebench.files import sha256_json
 from inferencebench.search import space
@@ -49,8 +50,10 @@ def test_vllm_flags_and_choices_are_those_of_its_help(version: str) -> None:
 
 @pytest.mark.parametrize("engine", ["llamacpp", "transformers", "pytorch"])
 def test_the_command_holds_a_space_against_the_installed_engine(engine: str) -> None:
+    if not (available := registry.get(engine).availability()).ok:
+        pytest.skip(f"{engine}: {available.detail}")
     argv = [sys.executable, "-m", "inferencebench", "spaces", "check", engine, "--json"]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert (found["space"], found["problems"]) == (engine, [])

@@ -15,6 +15,7 @@ from inferencebench.search import live, report, tune
 from inferencebench.search.agreement import Reference
 from inferencebench.search.journal import Entry, Journal
 from inferencebench.search.live import LiveMachine, Seen
+from inferencebench.search.policy import Policy
 from inferencebench.search.slo import Slo
 from inferencebench.search.trials import Candidate, Gate, Kind, Reading, Status
 from inferencebench.search.verify import Verification, Verified
@@ -178,3 +179,22 @@ def test_a_seed_that_no_sampler_takes_is_told(tmp_path: Path, seed: int) -> None
     )  # fmt: skip
     with pytest.raises(UserError, match=f"--seed {seed}: expected a whole number from 0 to 4294967295"):
         tune.tune(asked)
+
+
+def test_the_search_ends_early_enough_to_verify() -> None:
+    """What is kept is 1.2 times two launches, four loads and a gate of the default's."""
+    read = Reading(status=Status.OK, launch_s=30, measure_s=8, gate_s=10)
+    policy = Policy(budget_s=0.85 * 600, whole_s=600)
+    assert policy.end_s(None) == 510
+    assert policy.end_s(read) == pytest.approx(600 - 1.2 * 102)
+    assert Policy(budget_s=102, whole_s=120).end_s(read) == 1.0, "no time to search, and none below nothing"
+    assert Policy(budget_s=102).end_s(read) == 102
+
+
+def test_twenty_prompts_that_repeat_show_an_agreement_and_fewer_do_not() -> None:
+    def repeats(count: int) -> Reference:
+        return Reference(repeated={f"p{number}": True for number in range(count)})
+
+    assert repeats(20).shows(0.9)
+    assert not repeats(20).shows(0.95), "the bound of 20 equal replies is 0.918"
+    assert not repeats(19).shows(0.9)

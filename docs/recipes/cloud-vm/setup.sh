@@ -30,7 +30,7 @@ EnvironmentFile=-/etc/inferencebench.env
 ExecStart=$checkout/.venv/bin/inferencebench campaign run $campaign --out $runs
 Restart=on-failure
 RestartSec=30
-RestartPreventExitStatus=2
+RestartPreventExitStatus=1 2
 TimeoutStopSec=90
 
 [Install]

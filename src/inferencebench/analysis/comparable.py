@@ -40,8 +40,10 @@ def comparable(found: Sequence[Located]) -> list[Result]:
 
 def shared(name: str, result: Result) -> Hashable:
     """The value of a field of `PROVENANCE` that results on one board have in common."""
+    if name == "server_cpus":
+        return counted(len(result.provenance.server_cpus), "CPU")
     value: Hashable = getattr(result.provenance, name)
-    return counted(len(value), "CPU") if isinstance(value, tuple) else value
+    return value
 
 
 def _one_value(

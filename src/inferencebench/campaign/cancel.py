@@ -47,7 +47,8 @@ def cancel(plan: Plan, out: Path, executor: Executor, wait_s: float = WAIT_S) ->
 
 def _alive(journal: Journal, executor: Executor) -> list[str]:
     """Handles that have not ended; those that a driver placed meanwhile, too."""
-    handles = [history.handle for history in journal.histories().values() if history.handle]
+    open_ = [history for history in journal.histories().values() if history.handle]
+    handles = [h.handle for h in open_ if h.handle and h.executor in ("", executor.name)]
     found = executor.poll(handles)
     return [handle for handle in handles if found[handle].life in (Life.QUEUED, Life.RUNNING)]
 

@@ -62,6 +62,7 @@ class Driver:
         self._plan, self._out, self._executor, self._watch = plan, out.absolute(), executor, watch
         self._tasks = {task.id: task for task in plan.tasks}
         self._refused_at = float("-inf")
+        self._detached = getattr(executor, "detached", True)
 
     def run(self, *, retry: bool = False) -> Snapshot:
         """Place and poll until nothing is left to do; `retry`: also what was given up.
@@ -73,7 +74,7 @@ class Driver:
             try:
                 return self._loop(journal, retry)
             finally:
-                if not self._executor.detached:
+                if not self._detached:
                     self._executor.close()
                     with suppress(OSError):
                         self._collect(journal, journal.histories(), cancelled=False)
@@ -104,7 +105,7 @@ class Driver:
         """Write the start down, and make sure that what is open can be polled by this executor."""
         journal.create()
         for task, history in journal.histories().items():
-            if history.handle and history.executor not in ("", self._executor.name):
+            if history.handle and task in self._tasks and not self._is_mine(history):
                 raise UserError(
                     f"{self._out}: a placement of executor {history.executor!r} is open; run or cancel the campaign "
                     f"with that kind first"
@@ -112,6 +113,10 @@ class Driver:
             if retry and history.hopeless:
                 journal.append("retried", task)
         journal.append("started", "", executor=self._executor.name)
+
+    def _is_mine(self, history: History) -> bool:
+        """Whether this executor can say anything of a placement."""
+        return history.executor in ("", self._executor.name)
 
     def note(self) -> None:
         """Write down what began and ended, and place nothing. The caller holds the directory's lock."""
@@ -137,7 +142,9 @@ class Driver:
 
     def _collect(self, journal: Journal, histories: dict[str, History], cancelled: bool) -> dict[str, str]:
         """Note what began, what the scheduler began again, and what ended; gives where the others are."""
-        handles = {h.handle: task for task, h in histories.items() if h.handle and task in self._tasks}
+        handles = {
+            h.handle: task for task, h in histories.items() if h.handle and task in self._tasks and self._is_mine(h)
+        }
         where = {}
         for handle, status in self._executor.poll(list(handles)).items():
             task = self._tasks[handles[handle]]
@@ -171,7 +178,7 @@ class Driver:
 
     def _ended(self, journal: Journal, task: Task, history: History, status: Status, cancelled: bool) -> None:
         finished = settled(self._out, task)
-        interrupted = status.life is Life.LOST and not self._executor.detached
+        interrupted = status.life is Life.LOST and not self._detached and not cancelled
         reason = status.reason or ("it ended with its driver" if interrupted else status.life)
         if not finished:
             found = outcome(self._out, task)
@@ -224,7 +231,8 @@ class Driver:
             if not self._open(histories):
                 raise
             self._refused_at = time.monotonic()
-            journal.append("waits", orders[0].task, reason=str(error))
+            if histories[orders[0].task].waits != str(error):
+                journal.append("waits", orders[0].task, reason=str(error))
             return
         try:
             for task_id, handle in list(placements.items()):

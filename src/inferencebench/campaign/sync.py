@@ -19,7 +19,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
-from inferencebench.campaign.journal import FOLDER, LOG, outcome
+from inferencebench.campaign.journal import FOLDER, LOG, settled
 from inferencebench.campaign.plan import Plan
 from inferencebench.campaign.target import Target
 from inferencebench.errors import UserError
@@ -76,7 +76,7 @@ def sync(plan: Plan, out: Path, to: Target, *, disclose: bool = False) -> SyncRe
     InfrastructureError when the target goes on failing."""
     if not (out / FOLDER / LOG).exists():
         raise UserError(f"{out}: no campaign was started here; give the --out of `campaign run`")
-    finished = [task.directory for task in plan.tasks if outcome(out, task) is not None]
+    finished = [task.directory for task in plan.tasks if settled(out, task)]
     if disclose and len(finished) < len(plan.tasks):
         left = len(plan.tasks) - len(finished)
         raise UserError(f"{out}: {left} runs are not finished; --disclose would give their eval sets away")

@@ -42,7 +42,7 @@ def run(
     retry: Annotated[bool, typer.Option("--retry", help="Also try again what was given up.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Start a campaign, or continue it where it was; baselines come first. Exit code 3 when runs were given up.
+    """Start a campaign, or continue it where it was; baselines come first. Exit code 1 when runs were given up.
 
     Example: inferencebench campaign run nightly.toml --out runs
     """
@@ -52,7 +52,7 @@ def run(
     from inferencebench.campaign.executors import registry
     from inferencebench.campaign.journal import FOLDER
     from inferencebench.campaign.status import status
-    from inferencebench.errors import InfrastructureError, MissingError
+    from inferencebench.errors import MissingError
 
     campaign = model.load(file)
     the_plan = planning.plan(campaign)
@@ -72,7 +72,8 @@ def run(
     else:
         show_status(found)
     if given_up := found.states.get("failed", 0):
-        raise InfrastructureError(f"{given_up} runs were given up; `campaign run --retry` tries them again")
+        stderr().print(f"{given_up} runs were given up; `campaign run --retry` tries them again", markup=False)
+        raise typer.Exit(1)
 
 
 @app.command("status")

@@ -151,6 +151,7 @@ def _forget_failure(directory: Path) -> None:
     if not passed:
         for phase in ("measure", "quality"):
             remove_tree(directory / phase)
+        path.unlink(missing_ok=True)
 
 
 def rejudge(directory: Path, tau: float | None) -> Result:

@@ -40,11 +40,6 @@ class Reference(Record):
         gate = paired(self.repeated, self.repeated)
         return gate is not None and gate.total >= LEAST_GATE and can_show(gate, tau)
 
-    @property
-    def share(self) -> float:
-        """How often the default agrees with itself."""
-        return sum(self.repeated.values()) / len(self.repeated) if self.repeated else 0.0
-
 
 def checks(rows: Sequence[Row]) -> tuple[PlannedRequest, ...]:
     """Greedy, short requests of the first distinct prompts."""

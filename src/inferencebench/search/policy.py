@@ -58,8 +58,8 @@ class Policy:
     trial's time and a gate, as the default took them and a fifth more."""
 
     def end_s(self, default: Reading | None) -> float:
-        """When the search ends, by what is known of the default."""
+        """When the search ends, by what is known of the default; above 0."""
         if self.whole_s is None or default is None:
             return self.budget_s
         verifying_s = 2 * default.launch_s + 4 * default.measure_s + default.gate_s
-        return min(self.budget_s, self.whole_s - SLACK * verifying_s)
+        return max(1.0, min(self.budget_s, self.whole_s - SLACK * verifying_s))

@@ -74,12 +74,13 @@ class Verification:
 
     def _look(self, candidate: Candidate, default: Candidate, questions: int) -> Verified:
         number = len(self._journal.entries) + 1
-        now_s = self._machine.elapsed_s()
-        start = Entry(number=number, kind=Kind.VERIFICATION, candidate=candidate, at_s=now_s)
         # It has the time that it took before: what cannot be launched again must not be called verified.
-        deadline_s = max(self._budget_s, now_s + SLACK * self._needs_s(candidate))
+        deadline_s = max(self._budget_s, self._machine.elapsed_s() + SLACK * self._needs_s(candidate))
         seen = self._machine.launch(candidate, questions, self._measure_s, deadline_s)
-        self._journal.add(start.model_copy(update={"at_s": self._machine.elapsed_s(), "reading": seen.reading}))
+        ended_s = self._machine.elapsed_s()
+        self._journal.add(
+            Entry(number=number, kind=Kind.VERIFICATION, candidate=candidate, at_s=ended_s, reading=seen.reading)
+        )
         self._say(f"{number}. verification {candidate.engine} {dict(candidate.configuration)}: {seen.reading.status}")
         return Verified(candidate, seen, candidate == default)
 

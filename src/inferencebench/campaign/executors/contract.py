@@ -62,7 +62,8 @@ class Executor(Protocol):
 
     @property
     def detached(self) -> bool:
-        """Whether placements outlive their driver; if not, one that is lost ended with it, which is no failure."""
+        """Whether placements outlive their driver, as they do without this attribute; if not, one that is lost ended
+        with it, which is no failure."""
 
     def probe(self) -> Probe:
         """Whether it works here."""

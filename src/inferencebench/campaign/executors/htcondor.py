@@ -95,6 +95,8 @@ class HTCondorExecutor:
                 write_orders(path, group)
                 cluster = self._submit(path, len(group), devices, limit_s)
             except (InfrastructureError, OSError):
+                for left in (path, path.with_suffix(".sub")):
+                    left.unlink(missing_ok=True)
                 if handles:
                     break
                 raise
@@ -153,7 +155,7 @@ class HTCondorExecutor:
         done = _condor("condor_submit", "-terse", str(file))
         cluster = done.stdout.strip().partition(".")[0]
         if done.returncode or not cluster.isdigit():
-            raise InfrastructureError(f"condor_submit: {_first(done.stderr)}; see {file}")
+            raise InfrastructureError(f"condor_submit: {_first(done.stderr)}; see executor.options")
         return cluster
 
     def _queue(self, ids: set[str]) -> dict[str, dict[str, Any]]:

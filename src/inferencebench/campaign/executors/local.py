@@ -43,7 +43,7 @@ class _Child:
 
 
 class LocalExecutor:
-    """Runs on this machine. `slots`: CPU runs at a time (GPU runs: one per device, whatever it says)."""
+    """Runs on this machine. `slots`: CPU runs at a time; GPU runs go one per device."""
 
     name = "local"
     detached = False

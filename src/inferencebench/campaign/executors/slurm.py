@@ -30,7 +30,7 @@ WARNING_S = 60
 QUEUED = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD", "SPECIAL_EXIT"}
 RUNNING = {"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "RESIZING", "SIGNALING", "STAGE_OUT"}
 HELD = {"REQUEUE_HOLD", "SPECIAL_EXIT"}
-NEVER = ("launch failed", "PartitionTimeLimit", "PartitionNodeLimit", "BadConstraints", "InvalidAccount", "InvalidQOS")
+NEVER = ("launch failed", "PartitionTimeLimit", "BadConstraints", "InvalidAccount", "InvalidQOS")
 """Reasons for which a job stays queued until somebody changes it."""
 ITS_TURN = ("", "None", "Priority", "Resources")
 OPTIONS = {"partition", "account", "qos", "constraint", "gres", "cpus", "memory", "setup", "extra", "python"}
@@ -91,6 +91,8 @@ class SlurmExecutor:
                 write_orders(path, group)
                 job = self._submit(path, len(group), devices, minutes)
             except (InfrastructureError, OSError):
+                for left in (path, path.with_suffix(".sh")):
+                    left.unlink(missing_ok=True)
                 if handles:
                     break
                 raise
@@ -102,7 +104,9 @@ class SlurmExecutor:
         jobs = {handle: _job(handle) for handle in handles}
         rows = self._queue({job.id for job in jobs.values()})
         if never := [job.id for job in jobs.values() if job.id in rows and _starts_never(rows[job.id])]:
-            _slurm("scancel", *never)
+            done = _slurm("scancel", *never)
+            if done.returncode:
+                raise OSError(f"scancel: {_first(done.stderr)}")
         return {handle: _status(job, rows.get(job.id)) for handle, job in jobs.items()}
 
     def cancel(self, handles: Sequence[str]) -> None:
@@ -147,7 +151,7 @@ class SlurmExecutor:
         write_atomic(script, self.script(orders, count, devices, minutes))
         done = _slurm("sbatch", "--parsable", str(script))
         if done.returncode:
-            raise InfrastructureError(f"sbatch: {_first(done.stderr)}; see {script}")
+            raise InfrastructureError(f"sbatch: {_first(done.stderr)}; see executor.options")
         return done.stdout.strip().split(";")[0]
 
     def _queue(self, ids: set[str]) -> dict[str, list[str]]:
@@ -177,7 +181,7 @@ def _status(job: _Job, row: list[str] | None) -> Status:
     _, state, reason, nodes, raw, count = row
     restarts = int(count) if count.isdigit() else 0
     if _starts_never(row):
-        return Status(Life.ENDED, None, f"{state} ({reason})", restarts=restarts)
+        return Status(Life.ENDED, None, f"{state} ({reason})")
     if state in QUEUED:
         return Status(Life.QUEUED, reason="" if reason in ITS_TURN else reason, restarts=restarts)
     if state in RUNNING:
