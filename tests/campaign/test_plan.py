@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from inferencebench.campaign import plan as planning
 from inferencebench.campaign.model import Campaign, Exclude, Matrix, load
 from inferencebench.campaign.plan import plan
 from inferencebench.campaign.spend import limit_s
@@ -30,9 +31,13 @@ def test_a_matrix_of_2160_runs_is_planned_in_under_two_seconds() -> None:
     agents = tuple(f"claude-code:m{i}" for i in range(15))
     conditions = tuple(Condition(budget_s=s) for s in (3600.0, 7200.0, 14400.0))
     suites = ("h100-mistral-7b", "h100-qwen3-8b", "a100-mistral-7b", "h100-deepseek-v2-lite")
-    started = time.monotonic()
-    found = plan(campaign(matrix=Matrix(suites=suites, agents=agents, conditions=conditions)))
-    assert time.monotonic() - started < 2
+    seconds = []
+    for _ in range(3):  # the least: others may work here too
+        planning._suite.cache_clear()
+        started = time.monotonic()
+        found = plan(campaign(matrix=Matrix(suites=suites, agents=agents, conditions=conditions)))
+        seconds.append(time.monotonic() - started)
+    assert min(seconds) < 2, seconds
     assert sum(t.after is not None for t in found.tasks) == 2160
     assert found.device_hours > 2160
 
