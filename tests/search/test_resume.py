@@ -87,12 +87,15 @@ def test_a_kill_before_the_head_was_written_leaves_a_new_journal(tmp_path: Path,
     assert len(Journal(tmp_path / "j", "head").entries) == 1
 
 
-def test_the_longest_load_that_worked_is_known_after_a_kill(tmp_path: Path) -> None:
+def test_patience_is_that_of_before_the_kill_and_grows_with_the_questions(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j", "head")
-    assert journal.longest_s == 0
-    journal.add(_entry(1, Kind.DEFAULT, {}, _ok(1.0).model_copy(update={"gate_s": 7.0})))
+    assert journal.patience_s(2.0, 100) == 8
+    gate = Gate(correct=10, total=14, reference_share=1.0, standard_error=0.1)
+    journal.add(_entry(1, Kind.DEFAULT, {}, _ok(1.0).model_copy(update={"gate_s": 7.0, "gate": gate})))
     journal.add(_entry(2, Kind.PRESET, {"speed": 2}, Reading(status=Status.CRASHED, measure_s=90)))
-    assert Journal(tmp_path / "j", "head").longest_s == 7
+    again = Journal(tmp_path / "j", "head")
+    assert again.patience_s(2.0, 0) == 14, "twice the longest"
+    assert again.patience_s(2.0, 100) == pytest.approx(100), "twice half a second each"
 
 
 def test_a_default_that_was_to_be_tried_once_more_is_read_anew(tmp_path: Path) -> None:

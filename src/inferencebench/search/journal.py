@@ -10,6 +10,9 @@ from inferencebench.files import canonical_json
 from inferencebench.search.trials import Candidate, Kind, Reading, Status
 from inferencebench.suites.model import Record
 
+PATIENCE = 4.0
+"""Times its cap, after which a load is given up."""
+
 
 class Entry(Record):
     """One trial: written when it starts (no reading) and when it ends."""
@@ -72,11 +75,13 @@ class Journal:
         again = self.pending is not None and self.pending.candidate == entry.candidate
         self.pending, self.begun = entry, self.begun + 1 if again else 1
 
-    @property
-    def longest_s(self) -> float:
-        """The longest load or gate of a launch that worked; 0 without any."""
+    def patience_s(self, cap_s: float, questions: int) -> float:
+        """When a load with this cap, or so many questions, are given up. Half as patient with what is known to be slow:
+        twice the longest load or gate that worked, and the time of the questions at the slowest pace of any engine."""
         worked = [e.reading for e in self.entries if e.reading is not None and e.reading.status is Status.OK]
-        return max((max(r.measure_s, r.gate_s) for r in worked), default=0.0)
+        longest_s = max((max(r.measure_s, r.gate_s) for r in worked), default=0.0)
+        pace_s = max((r.gate_s / r.gate.total for r in worked if r.gate is not None and r.gate.total), default=0.0)
+        return max(PATIENCE * cap_s, PATIENCE / 2 * max(longest_s, pace_s * questions))
 
     def add(self, entry: Entry) -> None:
         """Append; a finished trial is also kept."""

@@ -30,8 +30,6 @@ from inferencebench.serve.server import Server, ServerFailed, start
 from inferencebench.serve.submission import LAUNCHER, server_spec
 from inferencebench.suites.model import Metric
 
-PATIENCE = 4.0
-"""A load is given up after so many times its cap, or half that many times the longest that worked."""
 CHECK_CONCURRENCY = 4
 
 
@@ -116,7 +114,7 @@ class LiveMachine:
         try:
             with self._served(candidate, deadline_s) as server:
                 launch_s = time.monotonic() - began
-                patience_s = max(PATIENCE * measure_s, PATIENCE / 2 * self._journal.longest_s)
+                patience_s = self._journal.patience_s(measure_s, questions)
                 if self._first(candidate):
                     # It may take its time: it shows how long this traffic takes.
                     patience_s = max(1.0, deadline_s - self.elapsed_s())

@@ -26,8 +26,6 @@ MEASURE_SHARE, LEAST_MEASURE_S, MOST_MEASURE_S = 0.02, 8.0, 60.0
 """Time cap of a measurement, as a share of the budget, with its bounds."""
 REFERENCE_SHARE, LEAST_REFERENCE_S = 0.12, 60.0
 """Of the budget, for the questions that the first default answers: as many are a full gate from then on."""
-PATIENCE = 4.0
-"""A load is given up after so many times its cap, or half that many times the longest load that worked."""
 
 LEAST_RIGHT = 5
 """Right answers of the default below which its questions tell nothing: a few are chance."""
@@ -85,7 +83,7 @@ class SessionMachine:
             measure_s=self._measure_s,
             questions=self.full_questions if first else min(questions, self.full_questions),
             ready_s=min(startup.ready_s, left_s),
-            patience_s=left_s if first else self._patience_s(),
+            patience_s=left_s if first else self._journal.patience_s(self._measure_s, questions),
             ask_s=max(LEAST_REFERENCE_S, REFERENCE_SHARE * self._session.clock.budget_s) if first else None,
             home=self._home,
             asks=lambda found: (value := primary(found, metric)) is not None and loss_of(metric, value) <= worth,
@@ -121,10 +119,6 @@ class SessionMachine:
                 "gate": paired(answers, self._reference) if self._reference and self.full_questions else None,
             }
         )
-
-    def _patience_s(self) -> float:
-        """Half as patient with what is known to be slow: twice the longest load or gate that worked."""
-        return max(PATIENCE * self._measure_s, PATIENCE / 2 * self._journal.longest_s)
 
 
 def write_launcher(workspace: Path, text: str) -> None:

@@ -27,6 +27,7 @@ def main(argv: list[str] | None = None) -> int:
                 attention=options.attention,
             ),
         )
+        model.warm_up()
     except BenchError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

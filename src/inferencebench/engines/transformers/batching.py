@@ -15,6 +15,8 @@ from inferencebench.errors import UserError
 
 NO_END = -1
 """As an end token: none, the answer has its full length."""
+WARM_TOKEN = 1
+"""Any token: its answer is not read."""
 LOOK_S = 0.5
 """Between two looks whether a waiting request was given up."""
 
@@ -70,6 +72,20 @@ class Batched(Reference):
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="results", daemon=True).start()
         self._manager.start()
+
+    def warm_up(self) -> None:
+        """One short answer: the loop compiles at its first request (16 s on one core), which belongs to the start.
+
+        Raises UserError when the loop fails with these options."""
+        try:
+            self.generate(
+                [WARM_TOKEN] * 2,
+                Sampling(max_tokens=2, temperature=0.0, ignore_eos=True),
+                lambda _: None,
+                threading.Event(),
+            )
+        except RuntimeError as error:
+            raise UserError(f"transformers fails with these options: {error}") from None
 
     def close(self) -> None:
         """End the loop."""
