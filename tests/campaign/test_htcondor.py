@@ -101,6 +101,16 @@ def test_place_poll_cancel_and_held_jobs_are_removed(tmp_path: Path, monkeypatch
         it.poll(list(handles.values()))
 
 
+def test_what_was_taken_before_a_refusal_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands(tmp_path, monkeypatch, "[]")
+    second = "#!/bin/sh\ntest ! -e {0} || {{ echo 'ERROR: too many' >&2; exit 1; }}\ntouch {0}; echo '41.0 - 41.0'\n"
+    (tmp_path / "bin" / "condor_submit").write_text(second.format(tmp_path / "once"))
+    handles = executor(tmp_path / "condor").place([order(tmp_path, "a", 1), order(tmp_path, "b", 2)])
+    assert list(handles) == ["a"]
+    assert {path.suffix for path in (tmp_path / "condor").iterdir()} == {".json", ".sub"}
+    assert len(list((tmp_path / "condor").iterdir())) == 2, "of the refused group nothing is left"
+
+
 def test_refusals_and_bad_options_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commands(tmp_path, monkeypatch, "[]")
     (tmp_path / "bin" / "condor_submit").write_text("#!/bin/sh\necho 'ERROR: no schedd' >&2; exit 1\n")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from inferencebench.engines import registry
 from inferencebench.load.dataset import Load
-from inferencebench.search import space, tune
+from inferencebench.search import policy, space, tune
 from inferencebench.search.slo import parse
 from tests.search.fake_engine import SPACE, FakeEngine
 
@@ -17,7 +17,7 @@ def request(folder: Path, budget_s: float, *slos: str) -> tune.Request:
     if found not in (known := space.shipped()):
         space.shipped = lambda: (*known, found)  # type: ignore[assignment]
     # A short load: what is tested is the protocol, not the clock.
-    tune.LEAST_MEASURE_S = 1.0
+    policy.LEAST_MEASURE_S = 1.0
     return tune.Request(
         engines=("fake",), model=folder / "model", requests=folder / "chats.jsonl", objective="tpot",
         slos=tuple(parse(text) for text in slos), budget_s=budget_s, load=Load("closed", None, 2, None, 10.0),

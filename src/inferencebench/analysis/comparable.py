@@ -1,7 +1,6 @@
 """Which results may stand on one board: each run once, under one provenance, over one baseline."""
 
 from collections.abc import Callable, Hashable, Sequence
-from functools import partial
 from operator import attrgetter
 from pathlib import Path
 
@@ -10,7 +9,12 @@ from inferencebench.run.machine import counted
 from inferencebench.run.record import Result
 
 Located = tuple[Path, Result]
-PROVENANCE = ("suite_sha256", "hardware_sha256", "measurement_version", "server_cpus")
+PROVENANCE: dict[str, Callable[[Result], Hashable]] = {
+    "suite_sha256": attrgetter("provenance.suite_sha256"),
+    "hardware_sha256": attrgetter("provenance.hardware_sha256"),
+    "measurement_version": attrgetter("provenance.measurement_version"),
+    "server_cpus": lambda result: counted(len(result.provenance.server_cpus), "CPU"),
+}
 """What all runs of a suite on one board share; of CPUs, how many they are."""
 
 SHOWN_HEX = 12
@@ -24,8 +28,8 @@ def comparable(found: Sequence[Located]) -> list[Result]:
     Raises UserError, naming what differs and where, for runs of one suite under different provenance, for speedups over
     different baselines (settled point 5), and for two runs of one agent, condition, scenario and seed pair."""
     entering = [(directory, result) for directory, result in found if result.repeat == 0]
-    for name in PROVENANCE:
-        _one_value(entering, lambda r: (r.suite,), partial(shared, name), name)
+    for name, value in PROVENANCE.items():
+        _one_value(entering, lambda r: (r.suite,), value, name)
     over = [(directory, result) for directory, result in entering if result.baseline]
     _one_value(over, lambda r: (r.suite, r.scenario, f"seeds {r.seed_pair}"), attrgetter("baseline.sha256"), "baseline")
     runs: dict[tuple[str, ...], Located] = {}
@@ -36,14 +40,6 @@ def comparable(found: Sequence[Located]) -> list[Result]:
             what = f"{result.suite}: {result.agent} ({result.condition}) on {result.scenario}, seeds {result.seed_pair}"
             raise UserError(f"{what}: two runs, {there} and {directory}; give them to separate calls")
     return [result for _, result in runs.values()]
-
-
-def shared(name: str, result: Result) -> Hashable:
-    """The value of a field of `PROVENANCE` that results on one board have in common."""
-    if name == "server_cpus":
-        return counted(len(result.provenance.server_cpus), "CPU")
-    value: Hashable = getattr(result.provenance, name)
-    return value
 
 
 def _one_value(

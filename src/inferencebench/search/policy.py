@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from inferencebench.search.slo import Slo
 from inferencebench.search.trials import Reading
 
+MEASURE_SHARE, LEAST_MEASURE_S, MOST_MEASURE_S = 0.02, 8.0, 60.0
+"""Time cap of a trial's load, as a share of the budget, with its bounds."""
 DUPLICATE_TRIES = 12
 """Proposals that are known already, before random ones are drawn instead."""
 RANDOM_TRIES = 200
@@ -32,6 +34,11 @@ CLOSE = 0.85
 """A best whose loss is a larger share of the default's may owe that to noise: the default is launched again too."""
 LEAST_TRIALS = 8
 """Of every engine before any is left aside: a bad default says little about an engine's optimum."""
+
+
+def measure_cap_s(budget_s: float) -> float:
+    """Time cap of a trial's load."""
+    return max(LEAST_MEASURE_S, min(MOST_MEASURE_S, MEASURE_SHARE * budget_s))
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,11 @@ from inferencebench.run.score import primary
 from inferencebench.run.trial import TrialPlan
 from inferencebench.search.gate import paired
 from inferencebench.search.journal import Journal
-from inferencebench.search.policy import LEAST_GATE
+from inferencebench.search.policy import LEAST_GATE, measure_cap_s
 from inferencebench.search.trials import Candidate, Reading, Status
 from inferencebench.serve.server import ServerFailed
 from inferencebench.suites.model import Metric
 
-MEASURE_SHARE, LEAST_MEASURE_S, MOST_MEASURE_S = 0.02, 8.0, 60.0
-"""Time cap of a measurement, as a share of the budget, with its bounds."""
 REFERENCE_SHARE, LEAST_REFERENCE_S = 0.12, 60.0
 """Of the budget, for the questions that the first default answers: as many are a full gate from then on."""
 
@@ -54,8 +52,7 @@ class SessionMachine:
             evaluator.recall(self._evaluations_path)
         # Compile caches: what one trial compiled, no other trial and no measurement of the winner need compile again.
         self._home = evaluator.bench.engine_home
-        budget_s = session.clock.budget_s
-        self._measure_s = max(LEAST_MEASURE_S, min(MOST_MEASURE_S, MEASURE_SHARE * budget_s))
+        self._measure_s = measure_cap_s(session.clock.budget_s)
 
     @property
     def full_questions(self) -> int:

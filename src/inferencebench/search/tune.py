@@ -19,7 +19,7 @@ from inferencebench.search.agreement import MINI_CHECKS, checks
 from inferencebench.search.journal import Journal
 from inferencebench.search.live import LiveMachine, Subject, figures
 from inferencebench.search.outcome import Outcome
-from inferencebench.search.policy import Policy
+from inferencebench.search.policy import Policy, measure_cap_s
 from inferencebench.search.protocol import Search
 from inferencebench.search.slo import Slo, worst_excess
 from inferencebench.search.trials import Candidate, Status
@@ -35,8 +35,6 @@ OBJECTIVES = {
 """Objective → what is measured, and the scenario whose first guesses are tried."""
 SEARCH_SHARE = 0.85
 """Of the budget; the rest verifies the winner and the default on launches that the choice did not see."""
-MEASURE_SHARE, LEAST_MEASURE_S, MOST_MEASURE_S = 0.02, 8.0, 60.0
-"""Time cap of a trial's load, as a share of the budget, with its bounds. A verification takes twice that."""
 VERSION = 3
 """Raised when the protocol changes: journals of another version are other searches."""
 
@@ -238,8 +236,7 @@ def _tuned(
 def _plan(request: Request, folder: Path) -> Plan:
     path = folder / "plan.json"
     if not path.exists():
-        cap = max(LEAST_MEASURE_S, min(MOST_MEASURE_S, MEASURE_SHARE * request.budget_s))
-        write_json(path, Plan(measure_s=cap))
+        write_json(path, Plan(measure_s=measure_cap_s(request.budget_s)))
     return Plan.model_validate_json(path.read_bytes())
 
 

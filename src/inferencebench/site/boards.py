@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from inferencebench.analysis.comparable import PROVENANCE, Located, comparable, shared
+from inferencebench.analysis.comparable import PROVENANCE, Located, comparable
 from inferencebench.analysis.leaderboard import board
 from inferencebench.errors import UserError
 from inferencebench.files import sha256_json
@@ -81,7 +81,7 @@ def boards(found: Sequence[Located]) -> Boards:
 
 
 def _provenance(result: Result) -> tuple[Any, ...]:
-    return tuple(shared(name, result) for name in PROVENANCE)
+    return tuple(value(result) for value in PROVENANCE.values())
 
 
 def _entering(runs: list[Run]) -> tuple[list[Result], list[str]]:

@@ -9,12 +9,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import uuid
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from inferencebench.campaign.executors.contract import Order
-from inferencebench.errors import UserError
+from inferencebench.errors import InfrastructureError, UserError
 from inferencebench.files import write_json
 from inferencebench.sandbox.namespaces import die_with_parent
 
@@ -46,6 +47,29 @@ def write_orders(path: Path, orders: Sequence[Order], *, keep_limits: bool = Fal
         for o in orders
     ]
     write_json(path, rows)
+
+
+def submit(
+    folder: Path, groups: Iterable[Sequence[Order]], hand_over: Callable[[Path, Sequence[Order]], Sequence[str]]
+) -> dict[str, str]:
+    """Handles by task. `hand_over` gives the handles of one group, whose orders are stored in the file; the first group
+    that is refused ends it, and leaves no files.
+
+    Raises what `hand_over` raises when the first is refused."""
+    handles: dict[str, str] = {}
+    for group in groups:
+        path = folder / f"{uuid.uuid4().hex[:12]}.json"
+        try:
+            write_orders(path, group)
+            given = hand_over(path, group)
+        except (InfrastructureError, OSError):
+            for left in folder.glob(f"{path.stem}.*"):
+                left.unlink(missing_ok=True)
+            if handles:
+                break
+            raise
+        handles.update({order.task: f"{handle}:{path}" for order, handle in zip(group, given, strict=True)})
+    return handles
 
 
 def command(orders_file: Path, index: int | str, python: str = sys.executable) -> list[str]:

@@ -11,13 +11,12 @@ import math
 import shutil
 import subprocess
 import sys
-import uuid
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from inferencebench.campaign.executors.batch import command, exit_file, read_end, write_orders
+from inferencebench.campaign.executors.batch import command, exit_file, read_end, submit
 from inferencebench.campaign.executors.contract import Life, Order, Status
 from inferencebench.campaign.model import Placement
 from inferencebench.errors import InfrastructureError, UserError
@@ -88,20 +87,7 @@ class HTCondorExecutor:
         groups: dict[tuple[int, int], list[Order]] = defaultdict(list)
         for order in orders:
             groups[order.devices, math.ceil(order.time_limit_s)].append(order)
-        handles: dict[str, str] = {}
-        for (devices, limit_s), group in groups.items():
-            path = self._folder / f"{uuid.uuid4().hex[:12]}.json"
-            try:
-                write_orders(path, group)
-                cluster = self._submit(path, len(group), devices, limit_s)
-            except (InfrastructureError, OSError):
-                for left in (path, path.with_suffix(".sub")):
-                    left.unlink(missing_ok=True)
-                if handles:
-                    break
-                raise
-            handles.update({order.task: f"{cluster}.{index}:{path}" for index, order in enumerate(group)})
-        return handles
+        return submit(self._folder, groups.values(), self._submit)
 
     def poll(self, handles: Sequence[str]) -> dict[str, Status]:
         """From `condor_q`, and from the exit file of what left the queue. Held jobs are removed."""
@@ -149,14 +135,15 @@ class HTCondorExecutor:
         lines += extra if isinstance(extra, list) else [str(extra)]
         return "\n".join([*lines, f"queue {count}"]) + "\n"
 
-    def _submit(self, orders: Path, count: int, devices: int, limit_s: int) -> str:
+    def _submit(self, orders: Path, group: Sequence[Order]) -> list[str]:
         file = orders.with_suffix(".sub")
-        write_atomic(file, self.submit_file(orders, count, devices, limit_s))
+        limit_s = math.ceil(group[0].time_limit_s)
+        write_atomic(file, self.submit_file(orders, len(group), group[0].devices, limit_s))
         done = _condor("condor_submit", "-terse", str(file))
         cluster = done.stdout.strip().partition(".")[0]
         if done.returncode or not cluster.isdigit():
             raise InfrastructureError(f"condor_submit: {_first(done.stderr)}; see executor.options")
-        return cluster
+        return [f"{cluster}.{index}" for index in range(len(group))]
 
     def _queue(self, ids: set[str]) -> dict[str, dict[str, Any]]:
         """Job ads that the scheduler still has. Raises OSError when it does not answer."""

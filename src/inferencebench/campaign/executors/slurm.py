@@ -11,13 +11,12 @@ import math
 import os
 import shutil
 import subprocess
-import uuid
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from inferencebench.campaign.executors.batch import exit_file, read_exit, write_orders
+from inferencebench.campaign.executors.batch import exit_file, read_exit, submit
 from inferencebench.campaign.executors.contract import Life, Order, Status
 from inferencebench.campaign.model import Placement
 from inferencebench.errors import InfrastructureError, UserError
@@ -83,21 +82,8 @@ class SlurmExecutor:
         """One array per size of request. Raises InfrastructureError, with sbatch's words, when it refuses."""
         groups: dict[tuple[int, int], list[Order]] = defaultdict(list)
         for order in orders:
-            groups[order.devices, math.ceil(order.time_limit_s / 60)].append(order)
-        handles: dict[str, str] = {}
-        for (devices, minutes), group in groups.items():
-            path = self._folder / f"{uuid.uuid4().hex[:12]}.json"
-            try:
-                write_orders(path, group)
-                job = self._submit(path, len(group), devices, minutes)
-            except (InfrastructureError, OSError):
-                for left in (path, path.with_suffix(".sh")):
-                    left.unlink(missing_ok=True)
-                if handles:
-                    break
-                raise
-            handles.update({order.task: f"{job}_{index}:{path}" for index, order in enumerate(group)})
-        return handles
+            groups[order.devices, _minutes(order)].append(order)
+        return submit(self._folder, groups.values(), self._submit)
 
     def poll(self, handles: Sequence[str]) -> dict[str, Status]:
         """From `squeue`, and from the exit file of what Slurm has forgotten."""
@@ -146,13 +132,14 @@ class SlurmExecutor:
         lines.append(f'exec "{python}" -m inferencebench.campaign.executors.batch "{orders}" "$SLURM_ARRAY_TASK_ID"')
         return "\n".join(lines) + "\n"
 
-    def _submit(self, orders: Path, count: int, devices: int, minutes: int) -> str:
+    def _submit(self, orders: Path, group: Sequence[Order]) -> list[str]:
         script = orders.with_suffix(".sh")
-        write_atomic(script, self.script(orders, count, devices, minutes))
+        write_atomic(script, self.script(orders, len(group), group[0].devices, _minutes(group[0])))
         done = _slurm("sbatch", "--parsable", str(script))
         if done.returncode:
             raise InfrastructureError(f"sbatch: {_first(done.stderr)}; see executor.options")
-        return done.stdout.strip().split(";")[0]
+        job = done.stdout.strip().split(";")[0]
+        return [f"{job}_{index}" for index in range(len(group))]
 
     def _queue(self, ids: set[str]) -> dict[str, list[str]]:
         """Columns of each job that Slurm still knows. Raises OSError when the controller does not answer."""
@@ -172,6 +159,10 @@ class SlurmExecutor:
                 start += width
             found[cells[0]] = cells
         return found
+
+
+def _minutes(order: Order) -> int:
+    return math.ceil(order.time_limit_s / 60)
 
 
 def _status(job: _Job, row: list[str] | None) -> Status:
