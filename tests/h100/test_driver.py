@@ -26,6 +26,8 @@ def script(name: str) -> ModuleType:
 @pytest.fixture
 def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setenv("IB_H100_HOME", str(tmp_path / "home"))
+    monkeypatch.syspath_prepend(SCRIPTS)
+    script("h100_plan")
     found = script("h100")
     (tmp_path / "home").mkdir()
     return found
@@ -63,12 +65,37 @@ def test_records_leave_out_workspaces_and_keep_submissions(driver: ModuleType, t
 def test_steps_are_named_once_and_ordered_by_worth(driver: ModuleType) -> None:
     names = [step.name for step in driver.steps()]
     assert len(set(names)) == len(names)
-    assert names.index("baseline") < names.index("default") < names.index("again-1") < names.index("zoo")
+    assert names.index("baseline-2") < names.index("default") < names.index("default-again") < names.index("zoo")
 
 
 def test_a_later_session_takes_what_is_left(driver: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver, "ONLY", "baseline,search-balanced")
-    assert [step.name for step in driver.steps()] == ["baseline", "search-balanced"]
+    monkeypatch.setattr(sys.modules["h100_plan"], "ONLY", "baseline-1,search-D")
+    assert [step.name for step in driver.steps()] == ["baseline-1", "search-D"]
+
+
+def test_every_card_has_work_and_nothing_runs_beside_what_needs_the_machine(
+    driver: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in (driver.LOGS, driver.BASE / "code-1-abc"):
+        folder.mkdir(parents=True)
+    line = ("sh", "-c", "echo $CUDA_VISIBLE_DEVICES; sleep 0.2")
+    fails = driver.Step("fails", 9, (("false",),))
+    waits = driver.Step("waits", 9, (line,), after=("fails",))
+    found = [driver.Step("first", 9, (line,), alone=True), fails, waits]
+    found += [driver.Step(name, 9, (line,)) for name in ("a", "b", "c")]
+    found += [driver.Step("last", 9, (line,), after=("a", "b"), alone=True)]
+    monkeypatch.setattr(driver, "steps", lambda: found)
+    monkeypatch.setattr(driver, "_cards", lambda: ["one", "two"])
+    driver.work()
+    rows = [json.loads(row) for row in driver.STATE.read_text().splitlines()]
+    at = {(row["step"], row["state"]): row["at"] for row in rows}
+    assert ("waits", "begun") not in at
+    assert at["first", "done"] <= min(at["a", "begun"], at["b", "begun"])
+    assert max(at[name, "done"] for name in "abc") <= at["last", "begun"]
+    cards = {row["step"]: row["cards"] for row in rows if row["state"] == "begun"}
+    assert cards["first"] == cards["last"] == [0, 1]
+    assert {tuple(cards[name]) for name in "abc"} == {(0,), (1,)}
+    assert (driver.LOGS / "a.log").read_text().splitlines()[-1] == str(cards["a"][0])
 
 
 def test_the_page_is_what_the_kept_records_say(monkeypatch: pytest.MonkeyPatch) -> None:

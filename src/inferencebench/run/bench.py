@@ -12,6 +12,7 @@ from inferencebench.files import sha256_bytes, sha256_file
 from inferencebench.models.store import Checkpoint, ensure_checkpoint
 from inferencebench.paths import cache_dir
 from inferencebench.run.machine import Cores, allocate, devices, shape
+from inferencebench.run.neighbours import device_name
 from inferencebench.run.reporter import Reporter, Silent
 from inferencebench.run.salt import campaign_salt
 from inferencebench.run.spec import RunSpec
@@ -89,6 +90,11 @@ class Bench:
         return devices(self.suite.hardware)
 
     @cached_property
+    def leases(self) -> list[str]:
+        """Names of the devices (of the machine, for a CPU run), in the order in which everybody takes them."""
+        return sorted(map(device_name, self.gpus)) or [device_name(None)]
+
+    @cached_property
     def hardware(self) -> HardwareFingerprint:
         """This machine."""
         return fingerprint()
@@ -109,8 +115,9 @@ class Bench:
     @cached_property
     def engine_home(self) -> Path:
         """HOME of servers whose launchers the harness wrote itself (defaults, searches): their compile caches are kept
-        between launches. Never an agent's: it could keep answers there."""
-        return self.scratch(Path("engine-home"), keep=True)
+        between launches. One per device, so that runs side by side do not write one cache. Never an agent's: it could
+        keep answers there."""
+        return self.scratch(Path("engine-home", *self.leases), keep=True)
 
     def scratch(self, purpose: Path, *, keep: bool = False) -> Path:
         """A private directory for `purpose`, the same one after a kill; emptied unless `keep`.

@@ -13,7 +13,6 @@ from inferencebench.paths import WEIGHTS, cache_dir
 from inferencebench.run.bench import Bench
 from inferencebench.run.events import EventLog
 from inferencebench.run.machine import lease
-from inferencebench.run.neighbours import device_name
 from inferencebench.run.relaunch import Relaunched, Stopped, relaunched
 from inferencebench.sandbox.contract import Sandbox
 
@@ -35,7 +34,7 @@ class Device:
         self._take()
         if events not in self._told:
             self._told.append(events)
-            events.append("device_held", devices=self._names())
+            events.append("device_held", devices=self._bench.leases)
 
     def _take(self) -> None:
         if self._held:
@@ -44,14 +43,10 @@ class Device:
         def waiting() -> None:
             self._bench.reporter.note("waiting for another run on this machine")
 
-        for name in self._names():
+        for name in self._bench.leases:
             path = cache_dir() / "leases" / f"{name}.lock"
             self._stack.enter_context(lease(path, wait=True, on_wait=waiting))
         self._held = True
-
-    def _names(self) -> list[str]:
-        """Of the devices, in the order in which everybody takes them."""
-        return sorted(map(device_name, self._bench.gpus)) or [device_name(None)]
 
     def release(self) -> None:
         """Give the device back."""

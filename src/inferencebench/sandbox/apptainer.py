@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from inferencebench.errors import MissingError
-from inferencebench.sandbox import containers
+from inferencebench.sandbox import containers, gpu
 from inferencebench.sandbox.bubblewrap import try_once
 from inferencebench.sandbox.containers import Place
 from inferencebench.sandbox.contract import Probe, SandboxProcess, SandboxSpec
@@ -60,6 +60,6 @@ def command(program: str, private: Path, spec: SandboxSpec, wanted: list[Place])
             source = private / f"place-{number}"
             source.mkdir(mode=0o700)
         line += ["--bind", f"{source}:{place.target}:{'rw' if place.writable else 'ro'}"]
-    for node in containers.gpu_nodes(spec.gpus):
+    for node in gpu.nodes(spec.gpus):
         line += ["--bind", f"{node}:{node}:rw"]
     return [*line, str(private / "root")]

@@ -119,12 +119,6 @@ def places(spec: SandboxSpec) -> list[Place]:
     return list({place.target: place for place in found}.values())
 
 
-def gpu_nodes(gpus: tuple[int, ...]) -> list[str]:
-    """Device nodes of the allotted GPUs."""
-    nodes = [f"/dev/{node}" for node in (*(f"nvidia{index}" for index in gpus), *gpu.NODES)] if gpus else []
-    return [node for node in nodes if Path(node).exists()]
-
-
 def cpu_facts() -> list[Place]:
     """The core topology, for programs that show no /sys of their own."""
     return [Place("bind", name, Path(name)) for name in CPU_FACTS if Path(name).is_dir()]

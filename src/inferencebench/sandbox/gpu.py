@@ -1,9 +1,14 @@
 """What a sandbox with a GPU sees of the machine beyond the base system: nodes, the driver's libraries, its settings."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
+DEV = Path("/dev")
+DRIVER = Path("/proc/driver/nvidia/gpus")
+"""A folder per GPU, named by its place on the bus: the order in which NVML and `nvidia-smi` number GPUs."""
+MINOR = re.compile(r"^Device Minor:\s*(\d+)", re.MULTILINE)
 NODES = ("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset", "nvidia-caps")
 DRIVER_PLACES = ("/opt/nvidia", "/etc/nvidia", "/run/nvidia-persistenced")
 """Parts of a driver outside /usr, where an image keeps them there."""
@@ -18,10 +23,26 @@ def options(gpus: tuple[int, ...]) -> list[str]:
     found = ["--ro-bind-try", "/sys", "/sys"]
     for place in DRIVER_PLACES:
         found += ["--ro-bind-try", place, place]
-    for node in (*(f"nvidia{index}" for index in gpus), *NODES):
-        if Path(f"/dev/{node}").exists():
-            found += ["--dev-bind", f"/dev/{node}", f"/dev/{node}"]
+    for node in nodes(gpus):
+        found += ["--dev-bind", node, node]
     return found
+
+
+def nodes(gpus: tuple[int, ...]) -> list[str]:
+    """Device nodes of the allotted GPUs and of the driver, as far as they exist; none without a GPU.
+
+    A GPU's node is named by its minor number, which need not follow the bus."""
+    if not gpus:
+        return []
+    minors = [minor for minor in _minors() if (DEV / f"nvidia{minor}").exists()]
+    own = [f"nvidia{minors[index] if index < len(minors) else index}" for index in gpus]
+    return [str(DEV / name) for name in (*own, *NODES) if (DEV / name).exists()]
+
+
+def _minors() -> list[int]:
+    """Minor numbers of the machine's GPUs in their order on the bus."""
+    texts = [path.read_text() for path in sorted(DRIVER.glob("*/information"))]
+    return [int(found[1]) for text in texts if (found := MINOR.search(text))]
 
 
 def proc_options(gpus: tuple[int, ...]) -> list[str]:

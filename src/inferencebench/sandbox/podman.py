@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from inferencebench.errors import MissingError
-from inferencebench.sandbox import containers
+from inferencebench.sandbox import containers, gpu
 from inferencebench.sandbox.bubblewrap import try_once
 from inferencebench.sandbox.containers import Place
 from inferencebench.sandbox.contract import Probe, SandboxProcess, SandboxSpec
@@ -85,7 +85,7 @@ def command(program: str, runtime: str, private: Path, spec: SandboxSpec, wanted
         line += ["--ulimit", f"{name}={value}:{value}"]
     for place in wanted:
         line += _mount(place)
-    for node in containers.gpu_nodes(spec.gpus):
+    for node in gpu.nodes(spec.gpus):
         line += ["--device", node]
     return [*line, "--rootfs", str(private / "root")]
 
