@@ -63,17 +63,19 @@ def run_together(
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 found = _execute(specs, bench)
+                results = [_judged(spec, bench, baseline) for spec, baseline in zip(specs, found, strict=True)]
                 break
             except InfrastructureError as error:
                 bench.reporter.note(f"infrastructure error, attempt {attempt} of {ATTEMPTS}: {error}")
                 # What stands in for a directory that is away is not it: nothing is tried there.
                 if attempt == ATTEMPTS or places != list(map(identity, directories)):
                     raise
-            except OSError as error:
+            except (OSError, UserError) as error:
+                # A file that is missing there says nothing of the input.
                 if places == list(map(identity, directories)):
                     raise
                 raise InfrastructureError(f"a run's directory went away: {error}") from None
-        return [_judged(spec, bench, baseline) for spec, baseline in zip(specs, found, strict=True)]
+        return results
 
 
 def _judged(spec: RunSpec, bench: Bench, baseline: Baseline | None) -> Result:
