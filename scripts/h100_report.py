@@ -13,6 +13,7 @@ from statistics import fmean
 from typing import Any
 
 from h100_gate import answers, derived, faults, judged, margins, zoo
+from h100_plan import DEFAULT, HAND, SEARCH
 from h100_records import GATE, NAME, Run, keep, runs_in, table
 
 from inferencebench.analysis.published import published
@@ -35,12 +36,11 @@ HEAD = ["", "A TTFT", "B TPOT", "C rate", "D score"]
 PAPER_ROWS = ("vLLM default", "TPE")
 WHAT = {
     "engine:pytorch": "PyTorch, the baseline",
-    "engine:vllm": "vLLM default",
-    "script:examples/hand_tuned_vllm": "vLLM by hand: fp8 weights and cache",
-    "search:tpe?engine=vllm": "vLLM by search",
+    DEFAULT: "vLLM default",
+    HAND: "vLLM by hand: fp8 weights and cache",
+    SEARCH: "vLLM by search",
 }
 """The agents of the comparison, in the order of the table."""
-DEFAULT, HAND, SEARCH = list(WHAT)[1:]
 PRODUCTS = """\
 A prompt has {tokens:,.0f} tokens on average. At the {tflops:.0f} TFLOP/s that a large bf16 product reached
 behind the wall, its products take about {products} ms of the default's {default} ms; the other {rest} ms
