@@ -31,7 +31,7 @@ lint: install-dev ## Style and types
 	$(BIN)/mypy
 
 test: install-dev lint ## The whole test suite
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 10 --ignore tests/e2e --ignore tests/cluster --ignore tests/site_browser --ignore tests/agents_real
+	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 --durations 10 --ignore tests/e2e --ignore tests/cluster --ignore tests/site_browser --ignore tests/agents_real
 	$(BIN)/python -m pytest --durations 10 tests/e2e --ignore tests/e2e/test_kills.py
 
 test-kills: install-dev ## kill -9 of the harness in every phase, and what the same command makes of it
@@ -42,7 +42,7 @@ test-redteam: install-dev ## The integrity gate against known cheats and honest 
 	@out=$$(mktemp -d) && $(BIN)/inferencebench audit --zoo laptop --reduced --out $$out; code=$$?; rm -rf $$out; exit $$code
 
 test-agents: install-dev ## The four real command-line agents against a scripted model (installs them by npm)
-	$(BIN)/python -m pytest -n 6 tests/agents_real --ignore tests/agents_real/test_runs.py
+	$(BIN)/python -m pytest -n 6 --max-worker-restart 0 tests/agents_real --ignore tests/agents_real/test_runs.py
 	$(BIN)/python -m pytest --durations 5 tests/agents_real/test_runs.py
 
 CLUSTER := 'htcondor<25' 's3fs>=2026.9' 'moto[server]>=5.2' kubernetes-validate

@@ -1,13 +1,14 @@
 """`measure` over https: a certificate of one's own, one that nobody trusts, and none checked."""
 
+import asyncio
 import json
 import shutil
-import socket
 import ssl
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,41 +34,37 @@ def secure(tmp_path: Path) -> Iterator[Secure]:
     subprocess.run([*argv, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    with MockServer(MockConfig(0.03, 0.002)) as mock, socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=accept, args=(listener, context, mock.port), daemon=True).start()
-        yield Secure(f"https://localhost:{listener.getsockname()[1]}", certificate)
+    with MockServer(MockConfig(0.03, 0.002)) as mock, front(context, mock.port) as port:
+        yield Secure(f"https://localhost:{port}", certificate)
 
 
-def accept(listener: socket.socket, context: ssl.SSLContext, port: int) -> None:
-    """Unwrap each connection and hand its bytes on, until the listener is closed."""
-    while True:
-        try:
-            outside, _ = listener.accept()
-        except OSError:
-            return
-        threading.Thread(target=relay, args=(outside, context, port), daemon=True).start()
+@contextmanager
+def front(context: ssl.SSLContext, port: int) -> Iterator[int]:
+    """A TLS relay to `port` on a port of its own. One thread does it all: two must never use one TLS connection."""
 
+    async def relay(inward: asyncio.StreamReader, outward: asyncio.StreamWriter) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(copy(inward, writer), copy(reader, outward))
 
-def relay(outside: socket.socket, context: ssl.SSLContext, port: int) -> None:
+    loop = asyncio.new_event_loop()
+    server = loop.run_until_complete(asyncio.start_server(relay, "127.0.0.1", 0, ssl=context))
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
     try:
-        with (
-            context.wrap_socket(outside, server_side=True) as secure,
-            socket.create_connection(("127.0.0.1", port)) as to,
-        ):
-            back = threading.Thread(target=copy, args=(to, secure), daemon=True)
-            back.start()
-            copy(secure, to)
-            back.join()
-    except OSError:
-        return
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        server.close()
+        loop.close()
 
 
-def copy(source: socket.socket, target: socket.socket) -> None:
-    try:
-        while data := source.recv(65536):
-            target.sendall(data)
-    except OSError:
-        pass
+async def copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    """Hand bytes on until their side has ended or either has gone away."""
+    with suppress(OSError), closing(target):
+        while data := await source.read(65536):
+            target.write(data)
+            await target.drain()
 
 
 def measure(url: str, tmp_path: Path, *more: str) -> subprocess.CompletedProcess[str]:
