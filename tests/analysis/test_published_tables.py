@@ -14,6 +14,7 @@ from inferencebench.analysis.runs import load
 from inferencebench.analysis.tables.model import Options, Row, Table
 from inferencebench.analysis.tables.registry import FAMILIES, find
 from inferencebench.cli.main import app
+from inferencebench.errors import UserError
 from inferencebench.run.record import Outcome, Result
 from inferencebench.suites.model import ScenarioName
 from tests.analysis.published_runs import (
@@ -306,3 +307,21 @@ def test_the_best_of_many_searches_is_shown_on_pairs_that_did_not_choose_it(tmp_
     assert number(chosen, "decode") == pytest.approx((1.9 + 1.0 + 1.0) / 3)
     optimizers = [row.values["optimizer"].value for row in made("grid", tmp_path).rows]
     assert optimizers == ["smac (published protocol)", "tpe"]
+
+
+def test_rows_over_different_seed_pairs_say_so_and_can_be_told_to_share(tmp_path: Path) -> None:
+    whole = [Fake("codex:gpt", letter, seed, 1.0 + seed) for letter in "ABCD" for seed in (0, 1)]
+    write(tmp_path, [*whole, *(Fake("search:tpe?engine=vllm", letter, 0, 3.0) for letter in "ABCD")])
+    note = "of the seed pairs 21-1337, 248-428, search:tpe?engine=vllm has 21-1337 only: compare by --seed-pair 21,1337"
+    assert note in made("main", tmp_path).notes
+    assert number(by(made("main", tmp_path).rows, "method")["codex:gpt"], "decode") == pytest.approx(1.5)
+
+    shared = CliRunner().invoke(app, ["tables", "main", str(tmp_path), "--seed-pair", "21,1337", "--json"])
+    printed = json.loads(shared.stdout)
+    assert not any("seed pairs" in line for line in printed["notes"])
+    cells = {row["values"]["method"]["value"]: row["values"]["decode"]["value"] for row in printed["rows"]}
+    assert cells == {"codex:gpt": 1.0, "search:tpe?engine=vllm": 3.0}
+
+    unknown = CliRunner().invoke(app, ["tables", "main", str(tmp_path), "--seed-pair", "1,2"])
+    assert isinstance(unknown.exception, UserError)
+    assert "no run has 1-2; there are 21-1337, 248-428" in str(unknown.exception)

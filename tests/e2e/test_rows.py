@@ -1,11 +1,14 @@
 """The rows of a leaderboard, each by the real command line, model, engines and sandbox."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from inferencebench import __version__
+from inferencebench.engines import registry as engines
 from tests.e2e.conftest import TINY, bench, run_json, sandboxed_processes
 
 LAYER_DROP = """
@@ -42,6 +45,9 @@ def test_pytorch_is_exactly_one_and_llamacpp_passes_well_above(campaign: Path) -
     slow, fast = (run["measurement"]["measurements"][0]["tpot_s"] for run in (baseline, llamacpp))
     assert llamacpp["speedup"] == pytest.approx(slow / fast)
     assert llamacpp["ranked"]
+    software = llamacpp["provenance"]["software"]
+    assert software["engine:llamacpp"] == engines.get("llamacpp").version()
+    assert re.fullmatch(rf"{re.escape(__version__)}\+[0-9a-f]{{12}}", software["inferencebench"])
     assert not sandboxed_processes(campaign)
 
     board = json.loads(bench("results", campaign, "--json").stdout)

@@ -26,6 +26,9 @@ def tables(
     directories: Annotated[list[Path] | None, typer.Argument(help="Campaign directories (what --out named).")] = None,
     format: Annotated[Format, typer.Option("--format", "-f", help="How the table is written.")] = Format.TEXT,
     suite: Annotated[str | None, typer.Option(help="Only runs of this suite.")] = None,
+    seed_pair: Annotated[
+        list[str] | None, typer.Option("--seed-pair", help="Only runs of this pair, DEV,EVAL; may be repeated.")
+    ] = None,
     condition: Annotated[str, typer.Option(help="The condition shown by tables of one condition; `all`.")] = "default",
     regression: Annotated[
         Literal["floor", "raw"], typer.Option(help="floor: slower than the baseline counts 1.0; raw: as measured.")
@@ -64,6 +67,11 @@ def tables(
         raise UserError(f"tables {name}: name the campaign directories to read, e.g. inferencebench tables {name} demo")
     runs = load(directories or [])
     notes(runs.skipped)
-    options = Options(suite=suite, condition=condition, regression=regression, gpu_usd_per_h=gpu_usd_per_h)
+    pairs = tuple(pair.replace(",", "-") for pair in seed_pair or ())
+    if unknown := set(pairs) - (there := {run.pair for run in (*runs.runs, *runs.repeats)}):
+        raise UserError(f"--seed-pair: no run has {', '.join(sorted(unknown))}; there are {', '.join(sorted(there))}")
+    options = Options(
+        suite=suite, seed_pairs=pairs, condition=condition, regression=regression, gpu_usd_per_h=gpu_usd_per_h
+    )
     table = family.table(runs, options)
     sys.stdout.write(FORMATS["json" if json else format.value](table))

@@ -1,14 +1,17 @@
 """What all runs of one invocation share: the campaign directory, the model, the machine."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import inferencebench
 from inferencebench import MEASUREMENT_VERSION, __version__
 from inferencebench.doctor.hardware import HardwareFingerprint, Peaks, calibrate_peaks, fingerprint
 from inferencebench.engines import registry as engines
-from inferencebench.files import sha256_bytes, sha256_file
+from inferencebench.errors import BenchError
+from inferencebench.files import sha256_bytes, sha256_file, sha256_json
 from inferencebench.models.store import Checkpoint, ensure_checkpoint
 from inferencebench.paths import cache_dir
 from inferencebench.run.machine import Cores, allocate, devices, shape
@@ -109,8 +112,10 @@ class Bench:
 
     @cached_property
     def software(self) -> dict[str, str]:
-        """Versions that the baseline depends on."""
-        return {name: _version(name) for name in REFERENCE_PACKAGES} | {"inferencebench": __version__}
+        """What a run depends on: the reference's packages, every engine that is here (`engine:NAME`), and our version
+        with the start of a digest of our files, since a checkout changes without a new version."""
+        packages = {name: _version(name) for name in REFERENCE_PACKAGES}
+        return packages | _engine_versions() | {"inferencebench": f"{__version__}+{_code_sha256()[:12]}"}
 
     @cached_property
     def engine_home(self) -> Path:
@@ -147,6 +152,21 @@ class Bench:
             "measurement_version": str(MEASUREMENT_VERSION),
             **{name: self.software[name] for name in REFERENCE_PACKAGES},
         }
+
+
+def _engine_versions() -> dict[str, str]:
+    found = {}
+    for name in engines.names():
+        with suppress(BenchError):  # a plug-in that does not load serves nobody
+            if (number := engines.get(name).version()) is not None:
+                found[f"engine:{name}"] = number
+    return found
+
+
+def _code_sha256() -> str:
+    root = Path(inferencebench.__file__).parent
+    files = (path for path in root.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return sha256_json({path.relative_to(root).as_posix(): sha256_file(path) for path in files})
 
 
 def _version(package: str) -> str:

@@ -19,6 +19,7 @@ from inferencebench.analysis.tables.groups import (
     scenarios_of,
     scoring,
     suite_column,
+    uneven,
 )
 from inferencebench.analysis.tables.model import Column, Family, Made, Options, Row, Value
 from inferencebench.run.record import Outcome
@@ -59,7 +60,7 @@ def main(runs: Runs, options: Options) -> Made:
         *scenario_columns(scenarios),
         PASSED,
     ]
-    return Made(columns, rows, [*notes, *noise, *_close(lines, score, runs)])
+    return Made(columns, rows, [*notes, *uneven(lines), *noise, *_close(lines, score, runs)])
 
 
 def _places(lines: Sequence[Group], score: Score) -> tuple[dict[Group, int], dict[Group, tuple[int, int]]]:
@@ -163,7 +164,7 @@ def best_of_n(runs: Runs, options: Options) -> Made:
         Column(key="best", title="best of n", unit="x"),
         Column(key="n", title="n"),
     ]
-    return Made(columns, rows, notes)
+    return Made(columns, rows, [*notes, *uneven(lines)])
 
 
 def _bests(line: Group, score: Score) -> tuple[str, ...]:
@@ -207,7 +208,7 @@ def native(runs: Runs, options: Options) -> Made:
     for column, scenario in zip(scenario_columns(scenarios, digits=3), scenarios, strict=True):
         name, unit, _ = UNITS[metrics[scenario]] if scenario in metrics else ("", "", 1.0)
         columns.append(column.model_copy(update={"title": f"{column.title} {name}".strip(), "unit": unit}))
-    return Made(columns, rows, notes)
+    return Made(columns, rows, [*notes, *uneven(lines)])
 
 
 def grid(runs: Runs, options: Options) -> Made:
@@ -234,7 +235,7 @@ def grid(runs: Runs, options: Options) -> Made:
         AGGREGATE,
         *scenario_columns(scenarios),
     ]
-    return Made(columns, rows, notes)
+    return Made(columns, rows, [*notes, *uneven(lines)])
 
 
 def optimizer_and_engine(agent: str) -> tuple[str, str]:

@@ -134,6 +134,22 @@ def in_condition(runs: Sequence[Run], options: Options) -> tuple[list[Run], list
     return kept, [f"{left} runs under other conditions are left out: {', '.join(others)}"] if left else []
 
 
+def uneven(lines: Sequence[Group]) -> list[str]:
+    """A note on the lines that lack seed pairs of their suite: means over other requests than their neighbours have."""
+    notes = []
+    for suite in dict.fromkeys(line.suite for line in lines):
+        pairs = {line: {run.pair for run in line.runs} for line in lines if line.suite == suite}
+        every = set().union(*pairs.values())
+        shared = every.intersection(*pairs.values())
+        short = [line for line in pairs if pairs[line] != every]
+        if short:
+            who = "; ".join(f"{line.label} has {', '.join(sorted(pairs[line]))}" for line in short)
+            how = "".join(f" --seed-pair {pair.replace('-', ',')}" for pair in sorted(shared))
+            remedy = f"compare by{how}" if how else "none is common to all"
+            notes.append(f"of the seed pairs {', '.join(sorted(every))}, {who} only: {remedy}")
+    return notes
+
+
 def contestants(runs: Sequence[Run], options: Options) -> tuple[list[Run], list[str]]:
     """The agents' runs under the condition asked for: what the paper counts. Where there is no agent, all but
     baselines."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from pydantic import Field
 
 from inferencebench.analysis.leaderboard import Regression
-from inferencebench.analysis.runs import Runs
+from inferencebench.analysis.runs import Run, Runs
 from inferencebench.suites.model import Record
 
 GPU_USD_PER_H = 1.99
@@ -62,9 +62,15 @@ class Options(Record):
 
     regression: Regression = "floor"
     suite: str | None = None
+    seed_pairs: tuple[str, ...] = ()
+    """Only these, `dev-eval`; none: all."""
     condition: str = "default"
     """Of tables that show one condition; `all` for every one."""
     gpu_usd_per_h: float = Field(GPU_USD_PER_H, ge=0)
+
+    def asks_for(self, run: Run) -> bool:
+        """Whether a run is of the suite and the seed pairs."""
+        return self.suite in (None, run.result.suite) and (not self.seed_pairs or run.pair in self.seed_pairs)
 
 
 class Made(NamedTuple):
@@ -86,10 +92,9 @@ class Family:
     """Its docstring is the table's definition."""
 
     def table(self, runs: Runs, options: Options) -> Table:
-        """The table of these runs, of one suite where the options name one."""
-        if options.suite is not None:
-            kept = [[r for r in some if r.result.suite == options.suite] for some in (runs.runs, runs.repeats)]
-            runs = Runs(kept[0], kept[1], runs.skipped)
+        """The table of these runs; of the suite and the seed pairs that the options name."""
+        kept = [[run for run in some if options.asks_for(run)] for some in (runs.runs, runs.repeats)]
+        runs = Runs(kept[0], kept[1], runs.skipped)
         made = self.make(runs, options)
         definition = " ".join((self.make.__doc__ or "").split())
         return Table(
