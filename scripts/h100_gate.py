@@ -53,7 +53,10 @@ def margins(results: Path) -> str:
         ]
         wrong = numbers.get("wrong-answers")
         share = f"{wrong.numbers['same_wrong_share']:.2f}" if wrong else "–"
-        lines.append([run.result.agent.partition(":")[2], *shown, share])
+        name = run.result.agent.partition(":")[2]
+        if name == "pytorch":
+            name += f", reference of lane {run.directory.relative_to(results / GATE / 'zoo').parts[0]}"
+        lines.append([name, *shown, share])
     head = ["fixture", "A1 margins, nats a token", "A2 openings, nats a token", "A3 same wrong answers"]
     return table(head, sorted(lines)) if lines else "Not run."
 

@@ -7,17 +7,30 @@ from pathlib import Path
 from typing import NamedTuple
 
 from inferencebench.analysis.collect import collect
+from inferencebench.files import read_jsonl
 from inferencebench.redteam.zoo import said
 from inferencebench.run.record import Launch, Result
+from inferencebench.run.salt import NAME as SALT
+from inferencebench.suites.model import Metric
 
 NAME, GATE = "h100-2026", "h100-2026-gate"
 KEPT = (
-    "spec.json", "result.json", "events.jsonl", "decisions.jsonl", "search-journal.jsonl", "freeze/manifest.json",
-    "freeze/submission/*.sh", "solve/session.json", "solve/search/*.json", "measure/*.json",
-    "measure/launch-*/*.parquet", "measure/launch-*/telemetry.jsonl", "quality/answers.jsonl",
-    "likelihood/likelihood.jsonl",
+    "spec.json", "result.json", "events.jsonl", "decisions.jsonl", "search-journal.jsonl", "*/phase.json",
+    "prepare/eval.jsonl", "prepare/eval_questions.jsonl", "freeze/manifest.json", "freeze/submission/*.sh",
+    "freeze/submission/*.py", "solve/session.json", "solve/search/*.json", "measure/*.json",
+    "measure/launch-*/*.parquet", "measure/launch-*/probes/*.parquet", "measure/launch-*/telemetry.jsonl",
+    "quality/answers.jsonl", "likelihood/likelihood.jsonl",
 )  # fmt: skip
+"""What scoring again needs, and what the page is made of."""
 MACHINE = ("state.jsonl", "logs/wall.log", "logs/prepare-0.log", "logs/prepare-1.log")
+UNITS = {
+    Metric.TTFT: ("ms", 1e3),
+    Metric.TPOT: ("ms", 1e3),
+    Metric.REQUESTS_PER_S: ("req/s", 1.0),
+    Metric.BALANCED: ("", 1.0),
+}
+ENGINE_SAYS = re.compile(r"\b(?:version [\d.]+|Using FlashAttention version \d)$")
+"""What an engine's log tells of itself."""
 HOME = re.compile(r"/(?:root|home/\w+)(?=/)")
 
 
@@ -35,7 +48,7 @@ class Run(NamedTuple):
 
 
 def keep(source: Path, target: Path) -> None:
-    """Copy what is small and says where numbers come from; prompts and workspaces stay out."""
+    """Copy what numbers come from; the dev side, workspaces and logs stay out."""
     for runs, out in ((source / "runs", target / NAME), (source / "zoo", target / GATE / "zoo")):
         if not runs.is_dir():
             continue  # not run again: what an earlier session kept stays
@@ -46,11 +59,20 @@ def keep(source: Path, target: Path) -> None:
                     _copy(path, out / path.relative_to(runs))
             if logs := said(directory):
                 (out / directory.relative_to(runs) / "said.txt").write_text("\n".join(logs) + "\n")
+            if lines := _engine(directory / "measure" / "launch-0"):
+                (out / directory.relative_to(runs) / "engine.txt").write_text("\n".join(lines) + "\n")
+        _copy(runs / SALT, out / SALT)  # disclosed: nothing more is run under it
     for name in MACHINE:
         if (source / name).exists():
             _copy_log(source / name, target / GATE / "machine" / Path(name).name)
     if (faults := source / "faults" / "faults.json").exists():
         _copy_log(faults, target / GATE / "faults.json")
+
+
+def _engine(launch: Path) -> list[str]:
+    """Each thing once that the engine's log says of itself."""
+    text = "".join(path.read_text(errors="replace") for path in sorted(launch.glob("server.*")))
+    return list(dict.fromkeys(found[0] for line in text.splitlines() if (found := ENGINE_SAYS.search(line.rstrip()))))
 
 
 def _copy(path: Path, to: Path) -> None:
@@ -69,6 +91,20 @@ def _copy_log(path: Path, to: Path) -> None:
 def runs_in(folder: Path) -> list[Run]:
     """Finished runs, in the order of their names."""
     return [Run(directory, result) for directory, result in collect([folder]).results] if folder.is_dir() else []
+
+
+def card(run: Run) -> str:
+    """The start of the UUID of the GPU that a run held."""
+    held = (event for event in read_jsonl(run.directory / "events.jsonl") if event["event"] == "device_held")
+    return str(next(held)["devices"][0]).partition("GPU-")[2][:8]
+
+
+def native(metric: Metric, value: float | None) -> str:
+    """A metric with its unit."""
+    if value is None:
+        return "–"
+    unit, factor = UNITS[metric]
+    return f"{value * factor:.4g} {unit}".strip()
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -6,15 +6,14 @@ h100_report.py page results > docs/h100.md
 
 import json
 import sys
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from h100_gate import answers, derived, faults, judged, margins, zoo
+from h100_goals import goals, journal, launches_of, mean, noise, products, settings_of
 from h100_plan import DEFAULT, HAND, SEARCH
-from h100_records import GATE, NAME, Run, keep, runs_in, table
+from h100_records import GATE, NAME, Run, card, keep, native, runs_in, table
 
 from inferencebench.analysis.published import published
 from inferencebench.engines.recognition import of_submission
@@ -23,14 +22,9 @@ from inferencebench.gates.integrity import rooflines
 from inferencebench.gates.quality import Answer, agreement
 from inferencebench.load.store import read_samples
 from inferencebench.run.record import Result
-from inferencebench.suites.model import Metric, ScenarioName, Suite
+from inferencebench.run.spec import RunSpec
+from inferencebench.suites.model import ScenarioName, Suite
 
-UNITS = {
-    Metric.TTFT: ("ms", 1e3),
-    Metric.TPOT: ("ms", 1e3),
-    Metric.REQUESTS_PER_S: ("req/s", 1.0),
-    Metric.BALANCED: ("", 1.0),
-}
 PAPER = {"prefill": "A_ttft_ms", "decode": "B_tpot_ms", "throughput": "C_req_s", "balanced": "D_score"}
 HEAD = ["", "A TTFT", "B TPOT", "C rate", "D score"]
 PAPER_ROWS = ("vLLM default", "TPE")
@@ -41,23 +35,6 @@ WHAT = {
     SEARCH: "vLLM by search",
 }
 """The agents of the comparison, in the order of the table."""
-PRODUCTS = """\
-A prompt has {tokens:,.0f} tokens on average. At the {tflops:.0f} TFLOP/s that a large bf16 product reached
-behind the wall, its products take about {products} ms of the default's {default} ms; the other {rest} ms
-(attention, norms, sampling, scheduling, HTTP) do not get faster with 8-bit weights. Products twice as fast
-would leave {best} ms, {gain:.2f}× the default. The goal of {wanted:.2f}× asks for {goal} ms, so for {needed} of
-those {half} ms; the search won {won}. Where the others went was not profiled: casting activations to 8 bits,
-and products that do not double, are the likely places."""
-GOAL, MARGIN = 1.35, 1.03
-"""The search's speedup over the default on A and B, and how much slower than the hand-set launch it may be."""
-
-
-def native(metric: Metric, value: float | None) -> str:
-    """A metric with its unit."""
-    if value is None:
-        return "–"
-    unit, factor = UNITS[metric]
-    return f"{value * factor:.4g} {unit}".strip()
 
 
 def cell(found: list[Result]) -> str:
@@ -66,7 +43,7 @@ def cell(found: list[Result]) -> str:
     text = native(found[0].metric.name, fmean(values) if values else None)
     speedups = [result.raw_speedup for result in found if result.raw_speedup is not None]
     if speedups and found[0].agent != "engine:pytorch":
-        text += f" ({fmean(speedups):.2f}×)"
+        text += f" ({fmean(speedups):#.3g}×)"
     return ", ".join([text, *sorted({r.outcome.value.replace("_", " ") for r in found if r.outcome.value != "passed"})])
 
 
@@ -99,68 +76,60 @@ def comparison(runs: list[Run]) -> str:
     return table(HEAD, rows)
 
 
-def goals(runs: list[Run]) -> str:
-    """The search beside the hand-set launch and the default, by the means of all launches."""
+def loads(runs: list[Run]) -> str:
+    """What one launch is measured on, and how many of the requests were in flight, in the default's first run."""
     rows = []
-    for scenario in ScenarioName:
-        own = [launches_of(runs, scenario, agent) for agent in (DEFAULT, HAND, SEARCH)]
-        if not all(own):
-            rows.append([scenario.value, *["–"] * 4, "not run"])
-            continue
-        lower = own[0][0].result.metric.name.lower_is_better
-        ahead = mean(own[1]) / mean(own[2]) if lower else mean(own[2]) / mean(own[1])
-        verdict = "non-inferior" if ahead >= 1 / MARGIN else "**inferior**"
-        pooled = [configuration(runs, scenario, agent) for agent in (HAND, SEARCH)]
-        if pooled[0] == pooled[1]:
-            verdict = "the same settings"
-        hand_gain, gain = (mean(own[0]) / mean(p) if lower else mean(p) / mean(own[0]) for p in pooled)
-        wanted = GOAL if scenario in (ScenarioName.PREFILL, ScenarioName.DECODE) else None
-        said = "no goal" if wanted is None else f"goal {wanted:.2f}×: {'met' if gain >= wanted else 'missed'}"
-        counts = "/".join(str(len(of_agent)) for of_agent in own)
-        rows.append([scenario.value, counts, f"{hand_gain:.3f}×", f"{gain:.3f}×", f"{ahead:.3f}×, {verdict}", said])
-    head = ["scenario", "launches: default/hand/search", "hand over default", "search over default",
-            "search over hand", "search over default, wanted"]  # fmt: skip
+    for run in (r for r in runs if r.result.agent == DEFAULT and not r.result.repeat and r.result.measurement):
+        samples = read_samples(run.directory / "measure" / "launch-0").requests
+        spec = RunSpec.model_validate_json((run.directory / "spec.json").read_bytes())
+        caps = {profile.name: profile.concurrency for profile in spec.the_scenario.profiles}
+        for found in run.result.measurement.measurements[0].profiles:
+            own = [s for s in samples if s.profile == found.profile]
+            prompt, answer = fmean(s.prompt_tokens for s in own), found.output_tokens / found.succeeded
+            flying = f"{found.concurrency_mean:.1f}, {found.concurrency_max}, {caps[found.profile]}"
+            rows.append(
+                [run.result.scenario, found.profile, str(found.requests), f"{prompt:,.0f}", f"{answer:,.0f}", flying]
+            )
+    rows.sort(key=lambda row: list(ScenarioName).index(ScenarioName(row[0])))
+    head = ["scenario", "profile", "requests", "prompt, tokens", "answer, tokens", "in flight: mean, most, allowed"]
     return table(head, rows)
 
 
-def launches_of(runs: list[Run], scenario: ScenarioName, agent: str) -> list[Run]:
-    """Measured runs of an agent, repeats among them."""
-    return [r for r in runs if (r.result.scenario, r.result.agent) == (scenario, agent) and r.result.metric.value]
+def between(runs: list[Run], others: list[Run]) -> str:
+    """How far the two seed pairs are apart, in native values and in speedups."""
+    apart: dict[str, list[tuple[float, str]]] = {"native": [], "speedup": []}
+    for agent in (DEFAULT, HAND):
+        for scenario in ScenarioName:
+            first, second = (launches_of(some, scenario, agent) for some in (runs, others))
+            if first and second:
+                what = f"{WHAT[agent].partition(':')[0]}, {scenario.value}"
+                speedups = [fmean(run.result.raw_speedup or 0.0 for run in some) for some in (first, second)]
+                for name, pair in (("native", [mean(first), mean(second)]), ("speedup", speedups)):
+                    apart[name].append((max(pair) / min(pair) - 1, what))
+    worst = {name: max(found) for name, found in apart.items() if found}
+    if not worst:
+        return "vLLM was not run on both."
+    said = {name: f"{share:.0%} ({what})" for name, (share, what) in worst.items()}
+    return (
+        f"vLLM's native values differ by {said['native']} at most between the pairs, its speedups by {said['speedup']}."
+    )
 
 
-def configuration(runs: list[Run], scenario: ScenarioName, agent: str) -> list[Run]:
-    """The launches of what an agent chose. Where the search and the hand-set launch start one engine with the same
-    settings, those of both."""
-    own, hand, search = (launches_of(runs, scenario, name) for name in (agent, HAND, SEARCH))
-    settings = [of_submission(run.directory / "freeze" / "submission") for run in (*hand, *search)]
-    alike = hand and search and all(found and found.engine and found == settings[0] for found in settings)
-    return [*hand, *search] if alike and agent in (HAND, SEARCH) else own
+def spent(runs: list[Run]) -> str:
+    """Time of the searches."""
+    rows = []
+    for run in runs:
+        if entries := journal(run):
+            cost = run.result.cost
+            rows.append([run.result.scenario, str(len(entries)), f"{cost.solve_s:.0f} s", f"{cost.total_s:.0f} s"])
+    return table(["scenario", "launches", "search", "with the scored run"], rows) if rows else "No search was run."
 
 
-def mean(runs: list[Run]) -> float:
-    """Of the runs' values, native."""
-    return fmean(run.result.metric.value or 0.0 for run in runs)
-
-
-def products(runs: list[Run], suite: Suite, inside: str) -> str:
-    """What 8-bit products alone could win of a first token, at the rate that the wall's probe saw for bf16."""
-    try:
-        rate = float(json.loads(inside)["bf16_tflops"]) * 1e12
-    except (ValueError, KeyError):
-        return "The rate of products was not measured."
-    alike = {agent: configuration(runs, ScenarioName.PREFILL, agent) for agent in (DEFAULT, SEARCH)}
-    if not all(alike.values()):
-        return "Without the default and the search on A nothing can be said."
-    tokens = fmean(s.prompt_tokens for s in read_samples(alike[SEARCH][0].directory / "measure" / "launch-0").requests)
-    linear = rooflines.linear_flops(suite.model, tokens) / rate
-    default, half = mean(alike[DEFAULT]), linear / 2
-    ms = {
-        "products": linear, "default": default, "rest": default - linear, "best": default - half, "half": half,
-        "goal": default / GOAL, "needed": default - default / GOAL, "won": default - mean(alike[SEARCH]),
-    }  # fmt: skip
-    said = {name: f"{value * 1e3:.0f}" for name, value in ms.items()}
-    text = PRODUCTS.format(tokens=tokens, tflops=rate / 1e12, gain=default / (default - half), wanted=GOAL, **said)
-    return textwrap.fill(text, 120)
+def engines(runs: list[Run]) -> str:
+    """What vLLM's logs say of it."""
+    found = [run.directory / "engine.txt" for run in runs if run.result.agent == DEFAULT]
+    said = dict.fromkeys(line for path in found if path.exists() for line in path.read_text().splitlines())
+    return ", ".join(said) or "not recorded"
 
 
 def roofs(runs: list[Run], suite: Suite) -> str:
@@ -173,16 +142,16 @@ def roofs(runs: list[Run], suite: Suite) -> str:
         passed = [r for r in runs if r.result.scenario == scenario and r.result.metric.value]
         for run in sorted(passed, key=lambda r: r.result.metric.value or 0.0):
             tokens = fmean(s.prompt_tokens for s in read_samples(run.directory / "measure" / "launch-0").requests)
-            floors = []
-            for bits, rate in ((16, roof.flops["bf16"]), (8, roof.flops["fp8"])):
-                prefill = rooflines.prefill_flops(model, tokens) / rate
-                step = rooflines.decode_step_s(model, roof, bits)
-                floors.append(prefill if scenario is ScenarioName.PREFILL else step)
+            found = of_submission(run.directory / "freeze" / "submission")
+            precision, bits = ("fp8", 8) if found and found.settings.get("quantization") == "fp8" else ("bf16", 16)
+            floor = rooflines.decode_step_s(model, roof, bits)
+            if scenario is ScenarioName.PREFILL:
+                floor = rooflines.prefill_flops(model, tokens) / roof.flops[precision]
             value = run.result.metric.value or 0.0
-            shown = [f"{floor * 1e3:.3g} ms, {value / floor:.2f}×" for floor in floors]
             name = f"`{run.result.agent}`" + (f" repeat {run.result.repeat}" if run.result.repeat else "")
-            rows.append([scenario.value, name, native(run.result.metric.name, value), *shown])
-    return table(["scenario", "run", "measured", "bf16 floor, distance", "fp8 floor, distance"], rows)
+            shown = native(run.result.metric.name, value)
+            rows.append([scenario.value, name, shown, precision, f"{floor * 1e3:.3g} ms", f"{value / floor:.2f}×"])
+    return table(["scenario", "run", "measured", "products and weights", "floor", "distance"], rows)
 
 
 def launches(runs: list[Run]) -> str:
@@ -194,39 +163,27 @@ def launches(runs: list[Run]) -> str:
             caches = "kept" if launch.kept_home else "cold"
             label = f"{run.result.scenario}, {run.result.seed_pair}"
             label += f", repeat {run.result.repeat}" if run.result.repeat else ""
-            rows.append([f"`{run.result.agent}`", label, f"{launch.ready_s:.0f} s", caches])
-    return table(["agent", "launched for", "ready after", "compile caches"], rows)
-
-
-def noise(runs: list[Run]) -> str:
-    """Repeats of one cell, on launches of their own."""
-    rows = []
-    cells = sorted({(run.result.scenario, run.result.agent) for run in runs if run.result.repeat})
-    for scenario, agent in cells:
-        same = [r.result for r in runs if (r.result.scenario, r.result.agent) == (scenario, agent)]
-        values = [result.metric.value for result in same if result.metric.value]
-        spread = max(values) / min(values) - 1
-        shown = ", ".join(native(same[0].metric.name, value) for value in values)
-        rows.append([scenario, f"`{agent}`", shown, f"{spread:.1%}"])
-    return table(["scenario", "agent", "launches", "largest over smallest"], rows) if rows else "No cell was repeated."
+            rows.append([f"`{run.result.agent}`", label, card(run), f"{launch.ready_s:.0f} s", caches])
+    return table(["agent", "launched for", "card", "ready after", "compile caches"], rows)
 
 
 def searches(runs: list[Run]) -> str:
     """Every trial of every search."""
     rows = []
     for run in runs:
-        path = run.directory / "search-journal.jsonl"
-        for line in path.read_text().splitlines() if path.exists() else ():
-            entry: dict[str, Any] = json.loads(line)
-            reading = entry.get("reading")
-            if not reading:
-                continue
-            settings = ", ".join(f"{k} {v}" for k, v in entry["candidate"]["configuration"].items()) or "default"
+        for entry in journal(run):
+            reading = entry["reading"]
             loss, metric = reading.get("loss"), run.result.metric.name
             value = None if not loss else loss if metric.lower_is_better else 1 / loss
             found = native(metric, value) if value else f"{reading['status']}: {reading.get('reason', '')[:60]}"
-            rows.append([run.result.scenario, entry["kind"], settings, found, f"{reading['launch_s']:.0f} s"])
-    return table(["scenario", "trial", "settings", "dev requests", "launch"], rows) if rows else "No search was run."
+            tokens = f"{reading['metrics']['tokens_per_step']:.3f}" if reading.get("metrics") else "–"
+            launched = f"{reading['launch_s']:.0f} s"
+            rows.append([run.result.scenario, entry["kind"], settings_of(entry), found, tokens, launched])
+    return (
+        table(["scenario", "trial", "settings", "dev requests", "tokens a chunk", "launch"], rows)
+        if rows
+        else "No search was run."
+    )
 
 
 def agreements(runs: list[Run]) -> str:
@@ -260,7 +217,9 @@ def page(results: Path) -> str:
     rows = judged(results)
     parts: dict[str, Callable[[], str]] = {
         "COMPARISON": lambda: comparison(runs), "SECOND": lambda: table(HEAD, ours(others)),
-        "GOALS": lambda: goals(runs), "PRODUCTS": lambda: products(runs, suite, inside),
+        "LOADS": lambda: loads(runs), "BETWEEN": lambda: between(runs, others), "SPENT": lambda: spent(runs),
+        "ENGINE": lambda: engines(runs), "GOALS": lambda: goals(runs),
+        "PRODUCTS": lambda: products(runs, suite, inside),
         "ROOFS": lambda: roofs(runs, suite), "LAUNCHES": lambda: launches(everything), "NOISE": lambda: noise(runs),
         "SEARCHES": lambda: searches(runs), "AGREEMENT": lambda: agreements(everything), "ZOO": lambda: zoo(rows),
         "ANSWERS": lambda: answers(results), "DERIVED": lambda: derived(results), "MARGINS": lambda: margins(results),

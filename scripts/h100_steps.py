@@ -22,7 +22,12 @@ refused("write_weights", lambda: open("/model/config.json", "a"))
 refused("write_engine", lambda: open("/opt/ib/x", "w"))
 refused("route_out", lambda: socket.create_connection(("1.1.1.1", 443), timeout=3))
 refused("harness_home", lambda: os.listdir(sys.argv[1]))
-refused("mount", lambda: os.unlink("/proc/sys/kernel/hostname"))
+def mount():
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mount(b"none", b"/tmp", b"tmpfs", 0, None):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+refused("mount", mount)
+refused("proc_sys", lambda: open("/proc/sys/kernel/hostname", "w"))
 found["interfaces"] = [name for _, name in socket.if_nameindex()]
 import torch
 found["gpus"] = torch.cuda.device_count()

@@ -123,4 +123,7 @@ def test_the_page_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.Monke
     faults.write_text(json.dumps([row | {"gpu_used_mib": [4, 4], "log": ""}]))
     assert "| hangs | server_failed | 61 s | 4 MiB → 4 MiB | a / b |" in report.faults(tmp_path)
     assert report.zoo(report.judged(tmp_path)) == report.margins(tmp_path) == "Not run."
+    assert report.between([], []) == "vLLM was not run on both."
+    assert report.noise([]) == "No cell was repeated."
+    assert report.spent([]) == "No search was run."
     assert report.searches([]) == "No search was run."

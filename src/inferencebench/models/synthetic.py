@@ -39,9 +39,7 @@ def from_random(model: Model, out: Path, progress: Callable[[str], None]) -> Non
     if model.source.seed is None:
         raise UserError(f"model {model.id}: a random source needs seed")
     progress("training a tokenizer on the shipped corpus")
-    tokenizer = train_tokenizer(model.vocab)
-    _save_tokenizer(tokenizer, model, out)
-    _save_config(tokenizer, model, out)
+    without_weights(model, out)
     shards = list(_shards(model))
     names = [f"model-{number:05}-of-{len(shards):05}.safetensors" for number in range(1, len(shards) + 1)]
     index = {tensor: name for shapes, name in zip(shards, names, strict=True) for tensor in shapes}
@@ -54,6 +52,13 @@ def from_random(model: Model, out: Path, progress: Callable[[str], None]) -> Non
     with ThreadPoolExecutor(min(len(shards), available_cores())) as pool:
         list(pool.map(save, range(len(shards))))
     write_json(out / "model.safetensors.index.json", {"metadata": {}, "weight_map": index})
+
+
+def without_weights(model: Model, out: Path) -> None:
+    """Everything of the checkpoint but its weights: enough to make its request sets."""
+    tokenizer = train_tokenizer(model.vocab)
+    _save_tokenizer(tokenizer, model, out)
+    _save_config(tokenizer, model, out)
 
 
 def train_tokenizer(size: int) -> "Tokenizer":
