@@ -49,6 +49,19 @@ def test_what_slurm_has_forgotten_is_known_by_its_exit_file(executor: SlurmExecu
     assert executor.poll([lost])[lost].life is Life.LOST
 
 
+def test_a_job_does_not_get_the_driver_s_keys(
+    executor: SlurmExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-secret")
+    monkeypatch.setenv("INFERENCEBENCH_CACHE", str(tmp_path / "cache"))
+    code = (
+        "import os; print(os.environ.get('ANTHROPIC_API_KEY'), os.environ['INFERENCEBENCH_CACHE'], os.environ['PATH'])"
+    )
+    handles = executor.place([order(tmp_path, "e", code)])
+    assert ended(executor, handles)["e"].exit_code == 0
+    assert (tmp_path / "e.log").read_text().split()[:2] == ["None", str(tmp_path / "cache")]
+
+
 def test_a_refused_job_says_what_slurm_says(slurm: Path, tmp_path: Path) -> None:
     wrong = SlurmExecutor(Placement(kind="slurm", options={"partition": "nowhere", "cpus": 1}), tmp_path / "slurm")
     with pytest.raises(InfrastructureError, match="partition"):

@@ -19,6 +19,8 @@ from inferencebench.errors import InfrastructureError, UserError
 from inferencebench.files import write_json
 from inferencebench.sandbox.namespaces import die_with_parent
 
+HANDED_ON = ("PATH", "HOME", "LANG", "INFERENCEBENCH_CACHE", "XDG_CACHE_HOME")
+"""The driver's variables that a job gets: a scheduler stores a job's environment, so no keys."""
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 """A scheduler warns with these before it kills; the run ends its servers and keeps what it has."""
 TIMEOUT = "TIMEOUT"

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from inferencebench.campaign.executors.batch import command, exit_file, read_end, submit
+from inferencebench.campaign.executors.batch import HANDED_ON, command, exit_file, read_end, submit
 from inferencebench.campaign.executors.contract import Life, Order, Status
 from inferencebench.campaign.model import Placement
 from inferencebench.errors import InfrastructureError, UserError
@@ -38,8 +38,6 @@ LIVES = {
 output, suspended."""
 HELD = 5
 ATTRIBUTES = "ClusterId,ProcId,JobStatus,HoldReason,RemoteHost,ExitCode,NumJobStarts"
-GETENV = "PATH,HOME,LANG,INFERENCEBENCH_CACHE"
-"""The only variables handed on: a job's environment is stored by the scheduler, so no keys."""
 EVICTED = "evicted or its node was lost"
 
 
@@ -115,7 +113,7 @@ class HTCondorExecutor:
             f"initialdir = {self._folder}",
             "transfer_executable = false",
             "should_transfer_files = NO",
-            f"getenv = {GETENV}",
+            f"getenv = {','.join(HANDED_ON)}",
             f"log = {orders.with_suffix('.condor.log')}",
             f"output = {orders.with_suffix('')}.$(ProcId).out",
             f"error = {orders.with_suffix('')}.$(ProcId).err",

@@ -1,10 +1,10 @@
 """`slurm`: job arrays by `sbatch`, one array element per run.
 
 Options of the campaign file: `partition`, `account`, `qos`, `constraint`, `gres` (default `gpu:{devices}` for GPU
-runs), `cpus`, `memory` (as in `--mem`), `setup` (lines of shell before the command, such as a module load), `extra`
-(further sbatch options), `python` (the interpreter on the nodes). CPU runs take a whole node (`--exclusive`) unless
-`cpus` is given. The job is told by SIGTERM a minute before its time limit; Slurm may requeue it after a lost node,
-since the same command continues a run.
+runs), `cpus`, `memory` (as in `--mem`), `setup` (lines of a login shell before the command, such as a module load),
+`extra` (further sbatch options), `python` (the interpreter on the nodes). CPU runs take a whole node (`--exclusive`)
+unless `cpus` is given. The job is told by SIGTERM a minute before its time limit; Slurm may requeue it after a lost
+node, since the same command continues a run.
 """
 
 import math
@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from inferencebench.campaign.executors.batch import exit_file, read_exit, submit
+from inferencebench.campaign.executors.batch import HANDED_ON, exit_file, read_exit, submit
 from inferencebench.campaign.executors.contract import Life, Order, Status
 from inferencebench.campaign.model import Placement
 from inferencebench.errors import InfrastructureError, UserError
@@ -107,6 +107,7 @@ class SlurmExecutor:
         """The batch script of an array of `count` orders."""
         directives = [
             "job-name=inferencebench",
+            f"export={','.join(HANDED_ON)}",
             f"array=0-{count - 1}",
             "ntasks=1",
             f"time={minutes}",
@@ -126,8 +127,10 @@ class SlurmExecutor:
         if "memory" in self._options:
             directives.append(f"mem={self._options['memory']}")
         directives += [str(option).removeprefix("--") for option in _list(self._options.get("extra"))]
-        lines = ["#!/bin/bash", *(f"#SBATCH --{directive}" for directive in directives)]
-        lines += [*map(str, _list(self._options.get("setup")))]
+        setup = [*map(str, _list(self._options.get("setup")))]
+        shell = "#!/bin/bash -l" if setup else "#!/bin/bash"  # a login shell knows `module`
+        lines = [shell, *(f"#SBATCH --{directive}" for directive in directives)]
+        lines += setup
         python = self._options.get("python", _interpreter())
         lines.append(f'exec "{python}" -m inferencebench.campaign.executors.batch "{orders}" "$SLURM_ARRAY_TASK_ID"')
         return "\n".join(lines) + "\n"
@@ -201,8 +204,9 @@ def _job(handle: str) -> _Job:
 
 def _slurm(*argv: str) -> subprocess.CompletedProcess[str]:
     """Run a command of Slurm's. Raises OSError when it does not answer in time."""
+    env = {name: value for name, value in os.environ.items() if name != "SBATCH_EXPORT"}  # it would beat the script's
     try:
-        return subprocess.run(argv, capture_output=True, text=True, timeout=COMMAND_S, check=False, env={**os.environ})
+        return subprocess.run(argv, capture_output=True, text=True, timeout=COMMAND_S, check=False, env=env)
     except subprocess.TimeoutExpired:
         raise OSError(f"{argv[0]}: no answer in {COMMAND_S:.0f} s") from None
 
