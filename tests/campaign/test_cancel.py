@@ -15,6 +15,7 @@ from inferencebench.campaign.cancel import cancel
 from inferencebench.campaign.driver import Driver, Snapshot
 from inferencebench.campaign.executors.contract import Life, Order, Status
 from inferencebench.campaign.executors.local import LocalExecutor
+from inferencebench.campaign.executors.processes import identity
 from inferencebench.campaign.journal import STUCK_S, Journal, State
 from inferencebench.campaign.model import Bounds, Rates
 from inferencebench.campaign.status import status
@@ -70,7 +71,7 @@ def test_cancel_without_a_driver_writes_the_ends_down(tmp_path: Path, cache: Pat
     process = subprocess.Popen([sys.executable, "-c", SLEEPS], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "up\n"
-    handle = f"{process.pid}@{psutil.Process(process.pid).create_time():.2f}"
+    handle = identity(process.pid)
     begun_log(tmp_path).append("placed", todo.tasks[0].id, handle=handle, executor="local")
     threading.Thread(target=process.wait).start()
     assert cancel(todo, tmp_path, LocalExecutor(1), 30) == (1, ())

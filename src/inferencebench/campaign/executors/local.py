@@ -2,7 +2,7 @@
 
 A device is free when its lock file can be taken; the kernel gives the locks of a dead process back, so nothing has to
 be cleaned up after a crash. Children die with the driver (SIGTERM first, as on Ctrl-C): the same campaign continues
-them.
+them. What runs longer than its order's limit is ended.
 """
 
 import fcntl
@@ -10,22 +10,26 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import psutil
-
+from inferencebench.campaign.executors.batch import TIMEOUT
 from inferencebench.campaign.executors.contract import Life, Order, Status
+from inferencebench.campaign.executors.processes import identity, living
 from inferencebench.paths import cache_dir
-from inferencebench.run.machine import by_core
+from inferencebench.run.machine import by_core, counted
 from inferencebench.run.neighbours import device_name, foreign_users
 from inferencebench.sandbox.contract import Probe
 from inferencebench.sandbox.namespaces import die_with_parent
 
 GRACE_S = 20.0
 """From SIGTERM to SIGKILL: a run ends its servers and mounts meanwhile."""
+KILLED_S = 2.0
+"""After SIGKILL, until it is said of a process that it runs on."""
+LOOK_S = 0.05
 
 
 class Slot(NamedTuple):
@@ -40,29 +44,50 @@ class Slot(NamedTuple):
 class _Child:
     process: subprocess.Popen[bytes]
     slot: Slot
+    limit_at: float
+    """By the monotonic clock."""
+    told_at: float | None = None
+    """When it was told that its time is up."""
 
 
 class LocalExecutor:
-    """Runs on this machine. `slots`: CPU runs at a time; GPU runs go one per device."""
+    """Runs on this machine. `slots`: CPU runs at a time; GPU runs go one per device; `needs`: the most GPUs that a run
+    of the campaign takes."""
 
     name = "local"
     detached = False
 
-    def __init__(self, slots: int | None = None, gpus: Sequence[int] = (), cores: Sequence[int] | None = None) -> None:
-        self._gpus = tuple(gpus)
+    def __init__(
+        self,
+        slots: int | None = None,
+        gpus: Sequence[int] = (),
+        cores: Sequence[int] | None = None,
+        needs: int = 0,
+    ) -> None:
+        self._gpus, self._needs = tuple(gpus), needs
         self._cores = tuple(by_core(cores if cores is not None else os.sched_getaffinity(0)))
         self._slots = slots or 1
         self._locks = cache_dir() / "leases"
         self._children: dict[str, _Child] = {}
+        self._avoided: frozenset[str] = frozenset()
 
     def probe(self) -> Probe:
-        """Always works; says what it has."""
+        """Says what it has, and whether that is enough: a run for more GPUs would wait for ever."""
+        if self._needs > len(self._gpus):
+            there = f"{len(self._gpus)} of them are visible here" if self._gpus else "none is visible here"
+            remedy = "see `inferencebench doctor`, or leave out these suites"
+            return Probe(False, f"the campaign has runs that need {counted(self._needs, 'GPU')}, and {there}", remedy)
         gpus = f"GPUs {', '.join(map(str, self._gpus))}" if self._gpus else f"{self._slots} CPU slots"
         return Probe(True, f"{gpus}, {len(self._cores)} cores")
 
     def free(self) -> int:
         """Places that no child of ours holds; another process may hold one, which `place` finds out."""
-        return (len(self._gpus) or self._slots) - len(self._running())
+        fit = sum(map(self._fit, self._gpus)) if self._gpus else self._slots * self._fit(None)
+        return max(0, fit - len(self._running()))
+
+    def avoid(self, places: Collection[str]) -> None:
+        """Leave out these GPUs, or all of this host."""
+        self._avoided = frozenset(places)
 
     def place(self, orders: Sequence[Order]) -> dict[str, str]:
         """Start each order that finds a free slot."""
@@ -72,34 +97,30 @@ class LocalExecutor:
             if slot is None:
                 continue
             try:
-                child = _Child(self._start(order, slot), slot)
+                child = _Child(self._start(order, slot), slot, time.monotonic() + order.time_limit_s)
             except BaseException as error:
                 _release(slot)
                 if placed and isinstance(error, OSError):
                     break
                 raise
-            handle = f"{child.process.pid}@{_started(child.process.pid)}"
+            handle = identity(child.process.pid)
             self._children[handle] = child
             placed[order.task] = handle
         return placed
 
     def poll(self, handles: Sequence[str]) -> dict[str, Status]:
-        """Children by their exit code; placements of an earlier driver by pid and start time."""
+        """Children by their exit code, and what is beyond its limit is told to end; placements of an earlier driver by
+        their process."""
         return {handle: self._status(handle) for handle in handles}
 
     def cancel(self, handles: Sequence[str]) -> None:
-        """SIGTERM, and SIGKILL after the grace time, to the process and what it started."""
-        processes = [p for p in map(_process, handles) if p is not None]
-        for process in processes:
-            _signal(process, signal.SIGTERM)
-        deadline = time.monotonic() + GRACE_S
-        for process in processes:
-            try:
-                process.wait(max(0.0, deadline - time.monotonic()))
-            except psutil.TimeoutExpired:
-                _signal(process, signal.SIGKILL)
-            except psutil.NoSuchProcess:
-                continue
+        """SIGTERM, and SIGKILL after the grace time, to the process; what it started ends with it."""
+        for number, patience_s in ((signal.SIGTERM, GRACE_S), (signal.SIGKILL, KILLED_S)):
+            for handle in handles:
+                self._signal(handle, number)
+            deadline = time.monotonic() + patience_s
+            while any(map(self._lives, handles)) and time.monotonic() < deadline:
+                time.sleep(LOOK_S)
         self.poll(handles)
 
     def close(self) -> None:
@@ -109,18 +130,38 @@ class LocalExecutor:
     def _running(self) -> list[_Child]:
         return [child for child in self._children.values() if child.process.poll() is None]
 
+    def _lives(self, handle: str) -> bool:
+        child = self._children.get(handle)
+        return child.process.poll() is None if child else living(handle) is not None
+
+    def _signal(self, handle: str, number: int) -> None:
+        """To what still lives of ours and of an earlier driver's."""
+        if child := self._children.get(handle):
+            child.process.send_signal(number)
+        elif pid := living(handle):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
     def _status(self, handle: str) -> Status:
         child = self._children.get(handle)
         if child is None:
-            return Status(Life.RUNNING if _process(handle) else Life.LOST, where=os.uname().nodename)
+            return Status(Life.RUNNING if living(handle) else Life.LOST, where=os.uname().nodename)
         code = child.process.poll()
         where = f"{os.uname().nodename} gpus={','.join(map(str, child.slot.gpus))} cores={len(child.slot.cores)}"
         if code is None:
+            _keep_limit(child)
             return Status(Life.RUNNING, where=where)
         del self._children[handle]
         _release(child.slot)
+        if child.told_at is not None:
+            return Status(Life.ENDED, None, TIMEOUT, where)
         reason = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
         return Status(Life.ENDED, code, reason, where)
+
+    def _fit(self, gpu: int | None) -> bool:
+        """Whether neither this host nor its GPU of this number is to be left out."""
+        host = os.uname().nodename
+        return self._avoided.isdisjoint({host, f"{host} gpu {gpu}"})
 
     def _take(self, devices: int) -> Slot | None:
         """Locks of the wanted devices (of one CPU slot), or None when they are not to be had now."""
@@ -133,7 +174,8 @@ class LocalExecutor:
         for index, name in enumerate(names):
             if len(found) == wanted:
                 break
-            if devices and foreign_users(self._gpus[index]):
+            gpu = self._gpus[index] if devices else None
+            if not self._fit(gpu) or (gpu is not None and foreign_users(gpu)):
                 continue
             if (lock := _lock(self._locks / f"{name}.lock")) is not None:
                 found.append(index)
@@ -188,25 +230,11 @@ def _release(slot: Slot) -> None:
         os.close(lock)
 
 
-def _started(pid: int) -> str:
-    """A process's start time: with the pid it names a process for good."""
-    try:
-        return f"{psutil.Process(pid).create_time():.2f}"
-    except psutil.NoSuchProcess:
-        return "gone"
-
-
-def _process(handle: str) -> psutil.Process | None:
-    """The living process of a handle; None when it is gone, or its pid is another's now."""
-    pid, _, started = handle.partition("@")
-    if not pid.isdigit() or _started(int(pid)) != started:
-        return None
-    process = psutil.Process(int(pid))
-    return None if process.status() == psutil.STATUS_ZOMBIE else process
-
-
-def _signal(process: psutil.Process, number: int) -> None:
-    try:
-        process.send_signal(number)
-    except psutil.NoSuchProcess:
-        return
+def _keep_limit(child: _Child) -> None:
+    """Tell a child whose time is up to end, and kill it when the grace time is over, too."""
+    now = time.monotonic()
+    if child.told_at is None and now >= child.limit_at:
+        child.told_at = now
+        child.process.terminate()
+    elif child.told_at is not None and now >= child.told_at + GRACE_S:
+        child.process.kill()

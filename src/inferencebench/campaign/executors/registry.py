@@ -6,6 +6,7 @@ from pathlib import Path
 
 from inferencebench.campaign.executors.contract import Executor
 from inferencebench.campaign.model import Campaign
+from inferencebench.campaign.plan import plan
 from inferencebench.doctor.gpu import scan_gpus
 from inferencebench.errors import UserError
 from inferencebench.run.machine import visible_devices
@@ -14,12 +15,17 @@ GROUP = "inferencebench.executors"
 
 
 def local(campaign: Campaign, folder: Path) -> Executor:
-    """This machine: the GPUs that are visible, or CPU slots."""
+    """This machine: the GPUs that are there and visible, or CPU slots."""
     from inferencebench.campaign.executors.local import LocalExecutor
 
-    visible = visible_devices()
-    gpus = tuple(range(len(scan_gpus().gpus))) if visible is None else visible
-    return LocalExecutor(campaign.executor.slots, gpus)
+    visible, count = visible_devices(), len(scan_gpus().gpus)
+    gpus = [number for number in range(count) if visible is None or number in visible]
+    return LocalExecutor(campaign.executor.slots, gpus, needs=most_devices(campaign))
+
+
+def most_devices(campaign: Campaign) -> int:
+    """GPUs that the widest run of a campaign takes."""
+    return max(task.devices for task in plan(campaign).tasks)
 
 
 def slurm(campaign: Campaign, folder: Path) -> Executor:
