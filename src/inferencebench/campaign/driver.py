@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from inferencebench.campaign.executors.contract import Executor, Life, Order, Status
+from inferencebench.campaign import refusals
+from inferencebench.campaign.executors.contract import Avoids, Executor, Life, Order, Status
 from inferencebench.campaign.journal import History, Journal, State, outcome, settled, state
 from inferencebench.campaign.plan import Plan, Task
 from inferencebench.campaign.spend import Spend, limit_s, ran_s, spend, stop
@@ -61,6 +62,7 @@ class Driver:
     def __init__(self, plan: Plan, out: Path, executor: Executor, watch: Callable[[Snapshot], None]) -> None:
         self._plan, self._out, self._executor, self._watch = plan, out.absolute(), executor, watch
         self._tasks = {task.id: task for task in plan.tasks}
+        self._backoff_s = plan.campaign.retry.backoff_s
         self._refused_at = float("-inf")
         self._detached = getattr(executor, "detached", True)
 
@@ -184,11 +186,16 @@ class Driver:
             found = outcome(self._out, task)
             reason = f"{reason}: {f'the baseline is {found}' if found else _last_line(self._log(task))}"
         again = not finished and (interrupted or meaning(status) is End.AGAIN)
+        where = status.where or history.where
+        refusal = None
+        if again and not cancelled:
+            refusal = refusals.read(self._out / task.directory, status, where, history.preflight_ns)
         journal.append(
-            "ended", task.id, handle=history.handle, exit_code=status.exit_code, where=status.where or history.where,
+            "ended", task.id, handle=history.handle, exit_code=status.exit_code, where=where,
             reason=f"cancelled; {reason}" if cancelled and not finished else reason,
-            infrastructure=again and not (cancelled or interrupted),
+            infrastructure=again and not (cancelled or interrupted or refusal),
             ran_s=self._ran_s(task, history),
+            **({"refused": refusal.places, "preflight_ns": refusal.preflight_ns} if refusal else {}),
         )  # fmt: skip
         if not (finished or again or cancelled):
             journal.append("gave_up", task.id, reason=reason)
@@ -202,9 +209,11 @@ class Driver:
             history = histories[task.id]
             if history.hopeless or history.handle or settled(self._out, task):
                 continue
-            reason = None
-            if len(history.failures) >= self._plan.campaign.retry.attempts:
+            reason, attempts = None, self._plan.campaign.retry.attempts
+            if len(history.failures) >= attempts:
                 reason = f"{len(history.failures)} infrastructure failures, the last: {history.failures[-1]}"
+            elif len(history.refusals) >= attempts * refusals.PER_ATTEMPT:
+                reason = f"refused {len(history.refusals)} times in a row, the last: {history.refusals[-1]}"
             elif task.after and histories[task.after].hopeless and not settled(self._out, self._tasks[task.after]):
                 reason = "its baseline was given up"
             if reason:
@@ -215,12 +224,16 @@ class Driver:
         """Hand over what is ready, as far as the executor has room."""
         if time.monotonic() - self._refused_at < REFUSED_S:
             return
+        if isinstance(self._executor, Avoids):
+            self._executor.avoid(self._resting(journal))
         room = self._executor.free()
         slots = self._plan.campaign.executor.slots
         if slots is not None:
             left = max(0, slots - self._open(histories))
             room = left if room is None else min(room, left)
         ready = [task for task in self._plan.tasks if self._ready(task, histories)]
+        # A place that refuses is free again first: it is asked by another run each time, and uses none of them up.
+        ready.sort(key=lambda task: len(histories[task.id].refusals))
         orders = [self._order(task) for task in (ready if room is None else ready[:room])]
         if not orders:
             return
@@ -248,10 +261,18 @@ class Driver:
             return False
         if task.after and not settled(self._out, self._tasks[task.after]):
             return False
-        failures = len(histories[task.id].failures)
-        wait = self._plan.campaign.retry.backoff_s * 2 ** (failures - 1) if failures else 0.0
-        since = time.time() - histories[task.id].ended_at
-        return not -1.0 <= since < wait  # times are rounded; a clock that was set back must not hold a task for ever
+        history = histories[task.id]
+        times = max(len(history.failures), len(history.refusals))
+        return refusals.over(history.ended_at, refusals.pause_s(self._backoff_s, times), time.time())
+
+    def _resting(self, journal: Journal) -> frozenset[str]:
+        """Places that get nothing for now."""
+        now = time.time()
+        return frozenset(
+            place
+            for place, rest in journal.rests().items()
+            if not refusals.over(rest.at, refusals.pause_s(self._backoff_s, rest.refusals), now)
+        )
 
     def _order(self, task: Task) -> Order:
         campaign = self._plan.campaign

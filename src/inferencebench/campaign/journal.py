@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from inferencebench.campaign.plan import Task
+from inferencebench.campaign.refusals import Rest, rests
 from inferencebench.files import read_jsonl
 from inferencebench.run.events import EventLog
 from inferencebench.run.record import Outcome
@@ -40,7 +41,7 @@ class History:
     """What the log says of one task."""
 
     placed: int = 0
-    """How often it was placed, restarts by the scheduler included; every one is an attempt."""
+    """How often it was placed, restarts by the scheduler included and refused starts not; every one is an attempt."""
     handle: str | None = None
     """The executor's name of the newest placement; None when that ended."""
     executor: str = ""
@@ -59,6 +60,10 @@ class History:
     """Epoch seconds of the newest end."""
     failures: list[str] = field(default_factory=list)
     """Reasons of infrastructure failures, oldest first."""
+    refusals: list[str] = field(default_factory=list)
+    """Reasons of its newest starts, oldest first, if its preflight refused them."""
+    preflight_ns: int = 0
+    """The time of the preflight's file at the newest of them."""
     hopeless: str | None = None
     """Why it is not tried again."""
 
@@ -77,8 +82,8 @@ class Journal:
 
     def append(self, event: str, task: str, **fields: Any) -> None:
         """Of a task: `placed` (handle, executor), `waits` (reason), `began` (where), `requeued` (restarts, reason,
-        ran_s), `ended` (reason, exit_code, infrastructure, ran_s), `gave_up` (reason), `retried`; of the campaign, with
-        no task: `started`, `cancelled`."""
+        ran_s), `ended` (reason, exit_code, where, infrastructure, ran_s; refused and preflight_ns of a start that was
+        refused), `gave_up` (reason), `retried`; of the campaign, with no task: `started`, `cancelled`."""
         self._log.append(event, task=task, **fields)
 
     def histories(self) -> dict[str, History]:
@@ -108,6 +113,12 @@ class Journal:
                     history.handle, history.began_at, history.waits = None, None, ""
                     history.ran_s += float(row.get("ran_s") or 0.0)
                     history.ended_at = float(row.get("at", 0.0))
+                    if row.get("refused"):
+                        history.placed -= 1
+                        history.refusals.append(str(row.get("reason")))
+                        history.preflight_ns = int(row.get("preflight_ns") or 0)
+                    else:
+                        history.refusals.clear()
                     if row.get("infrastructure"):
                         history.failures.append(str(row.get("reason")))
                 case "gave_up":
@@ -115,7 +126,12 @@ class Journal:
                 case "retried":
                     history.hopeless = None
                     history.failures.clear()
+                    history.refusals.clear()
         return found
+
+    def rests(self) -> dict[str, Rest]:
+        """Places whose newest starts were refused. Raises OSError when the log is away."""
+        return rests(read_jsonl(self._log.path))
 
     def cancelled(self) -> bool:
         """Whether it was cancelled since it was last started. Raises OSError when the log is away."""

@@ -2,10 +2,12 @@
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
-from inferencebench.campaign.journal import STUCK_S, Journal, State, last_event_age_s, outcome, state
+from inferencebench.campaign.journal import STUCK_S, History, Journal, State, last_event_age_s, outcome, state
 from inferencebench.campaign.plan import Plan, Task
+from inferencebench.campaign.refusals import MANY, Rest
 from inferencebench.campaign.spend import Spend, spend, stop
 from inferencebench.errors import UserError
 from inferencebench.suites.model import Record
@@ -41,6 +43,8 @@ class CampaignStatus(Record):
     """Why nothing more is placed: a bound that is reached, or it was cancelled; None: it goes on."""
     stuck: tuple[str, ...]
     """Directories of runs that have been silent for half an hour longer than a whole run may take."""
+    warnings: tuple[str, ...]
+    """What somebody should look at: places that refuse what is started there."""
     tasks: tuple[TaskStatus, ...]
 
 
@@ -70,7 +74,7 @@ def status(plan: Plan, out: Path) -> CampaignStatus:
                 silent_s=last_event_age_s(out, task, now) if where is State.RUNNING else None,
                 note=""
                 if where is State.DONE
-                else history.hopeless or history.waits or next(reversed(history.failures), ""),
+                else history.hopeless or history.waits or _refused(history) or next(reversed(history.failures), ""),
             )
         )
     stuck = [row.directory for row, task in zip(rows, plan.tasks, strict=True) if _is_stuck(row, task)]
@@ -85,8 +89,30 @@ def status(plan: Plan, out: Path) -> CampaignStatus:
         spent=spent,
         stopped="it was cancelled" if journal.cancelled() else stop(plan.campaign, spent),
         stuck=tuple(stuck),
+        warnings=_refusing(journal.rests()),
         tasks=tuple(rows),
     )
+
+
+def _refused(history: History) -> str:
+    """Of a run that its preflight refused each time; empty for another."""
+    times = len(history.refusals)
+    if times < MANY:
+        return next(reversed(history.refusals), "")
+    return f"refused {times} times in a row: {history.refusals[-1]}"
+
+
+def _refusing(rests: Mapping[str, Rest]) -> tuple[str, ...]:
+    """A line for each place that refused many starts in a row, and one where many places refused their newest."""
+    many = [
+        f"{place or 'a host'} refused {rest.refusals} starts in a row: {rest.reason}"
+        for place, rest in rests.items()
+        if rest.refusals >= MANY
+    ]
+    if len(rests) >= MANY:
+        newest = max(rests.values(), key=lambda rest: rest.at)
+        many.append(f"{len(rests)} devices or hosts refuse what is started there; the newest: {newest.reason}")
+    return tuple(many)
 
 
 def _is_stuck(row: TaskStatus, task: Task) -> bool:

@@ -70,3 +70,5 @@ def show_status(found: "CampaignStatus") -> None:
     ending = f"; nothing more is placed: {found.stopped}" if found.stopped else ""
     text = f"{found.done_share:.0%} done: {states}{f' ({outcomes})' if outcomes else ''}{eta}; {spent}{ending}"
     stdout().print(text, highlight=False, soft_wrap=True)
+    for warning in found.warnings:
+        stdout().print(warning, style="yellow", highlight=False, markup=False, soft_wrap=True)

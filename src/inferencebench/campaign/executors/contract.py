@@ -4,11 +4,11 @@ A placement is one try to run one task's command. Its handle is a string that a 
 and cancel, so that a driver that was killed finds its placements again. An executor never retries by itself.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from inferencebench.sandbox.contract import Probe
 
@@ -83,3 +83,11 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """Give back what this process holds. Placements that outlive their driver by design go on."""
+
+
+@runtime_checkable
+class Avoids(Protocol):
+    """An executor that can leave out places which refused what was started there."""
+
+    def avoid(self, places: Collection[str]) -> None:
+        """Place nothing there until told otherwise: hosts as in `Status.where`, or GPUs of a host (`HOST gpu 2`)."""

@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,6 +63,7 @@ class SlurmExecutor:
             )
         self._options: Mapping[str, str | int | float | bool | list[str]] = placement.options
         self._folder = folder.absolute()
+        self._avoided: tuple[str, ...] = ()
 
     def probe(self) -> Probe:
         """Whether a controller answers."""
@@ -77,6 +78,10 @@ class SlurmExecutor:
 
     def free(self) -> None:
         """Slurm queues."""
+
+    def avoid(self, places: Collection[str]) -> None:
+        """Leave these nodes out of what is submitted from now on."""
+        self._avoided = tuple(sorted(filter(None, places)))
 
     def place(self, orders: Sequence[Order]) -> dict[str, str]:
         """One array per size of request. Raises InfrastructureError, with sbatch's words, when it refuses."""
@@ -126,6 +131,8 @@ class SlurmExecutor:
         directives.append(f"cpus-per-task={cpus}" if cpus else "exclusive")
         if "memory" in self._options:
             directives.append(f"mem={self._options['memory']}")
+        if self._avoided:
+            directives.append(f"exclude={','.join(self._avoided)}")
         directives += [str(option).removeprefix("--") for option in _list(self._options.get("extra"))]
         setup = [*map(str, _list(self._options.get("setup")))]
         shell = "#!/bin/bash -l" if setup else "#!/bin/bash"  # a login shell knows `module`
