@@ -20,6 +20,9 @@ from typing import NoReturn
 ROOT = Path(__file__).resolve().parent.parent
 TORCH = "2.13.0"
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+TORCH_CPU_ATTEMPTS = 3
+APT = ("apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::Retries=3")
+"""Another installation may be under way on a fresh machine."""
 MINIMUM = (3, 11)
 EXIT_MISSING = 3
 
@@ -59,8 +62,8 @@ def apt(package: str) -> bool:
         return False
     say(f"installing {package}")
     environment = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive"]
-    quiet(*environment, "apt-get", "-qq", "update")
-    if quiet(*environment, "apt-get", "-qq", "-y", "install", package):
+    quiet(*environment, *APT, "update")
+    if quiet(*environment, *APT, "-y", "install", package):
         return True
     say(f"{package} could not be installed; run: {manual}")
     return False
@@ -100,9 +103,11 @@ def install_torch(python: Path) -> None:
         say(f"installing torch {TORCH}, CPU build (about 200 MB)")
         if quiet(*pip, f"torch=={TORCH}+cpu"):
             return
-        if quiet(*pip, "--index-url", TORCH_CPU_INDEX, f"torch=={TORCH}"):
+        index = (*pip, "--index-url", TORCH_CPU_INDEX, f"torch=={TORCH}")
+        if any(quiet(*index) for _ in range(TORCH_CPU_ATTEMPTS)):
             return
-        say("the CPU build is not to be had here")
+        large = shlex.join([str(python), "-m", "pip", "install", f"torch=={TORCH}"])
+        fail(f"no CPU build of torch from {TORCH_CPU_INDEX}; run this again, or take the 3 GB with CUDA by: {large}")
     say(f"installing torch {TORCH} with CUDA (about 3 GB to download)")
     must(*pip, f"torch=={TORCH}")
 
