@@ -5,10 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from pydantic import ValidationError
-
 from inferencebench.errors import UserError
 from inferencebench.run.record import Result
+from inferencebench.suites.unreadable import unreadable
 
 
 class Found(NamedTuple):
@@ -41,8 +40,8 @@ def collect(directories: Iterable[Path]) -> Found:
                 path = Path(folder) / "result.json"
                 try:
                     results.append((path.parent, Result.model_validate_json(path.read_bytes())))
-                except (OSError, ValidationError, ValueError) as error:
-                    skipped.append(f"{path}: skipped, {type(error).__name__}: {str(error).splitlines()[0]}")
+                except (OSError, ValueError) as error:
+                    skipped.append(f"{path}: skipped, {unreadable(error, Result)}")
             elif "spec.json" in names:
                 skipped.append(f"{folder}: skipped, the run is not finished")
     return Found(results, skipped)

@@ -243,15 +243,14 @@ def _user() -> str:
 
 
 def _stored(folder: Path) -> "Result":
-    from pydantic import ValidationError
-
     from inferencebench.run.record import Result
+    from inferencebench.suites.unreadable import unreadable
 
     path = folder / "result.json"
     try:
         return Result.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        what = str(error).splitlines()[0]
+    except (OSError, ValueError) as error:
+        what = unreadable(error, Result)
         raise UserError(f"{path}: no readable result ({what}); name the directory of a finished run") from None
 
 

@@ -27,6 +27,7 @@ from inferencebench.run.record import Outcome, Result
 from inferencebench.run.spec import BASELINE_AGENT, RunSpec
 from inferencebench.sandbox import registry as sandboxes
 from inferencebench.sandbox.removal import remove_tree
+from inferencebench.suites.unreadable import unreadable
 
 ATTEMPTS = 2
 """How often a run is tried when the harness or the machine failed, never the submission."""
@@ -163,7 +164,7 @@ def rejudge(directory: Path, tau: float | None) -> Result:
     try:
         spec = RunSpec.model_validate_json((directory / "spec.json").read_bytes())
     except (OSError, ValidationError) as error:
-        raise UserError(f"{directory}: no readable spec.json ({str(error).splitlines()[0]})") from None
+        raise UserError(f"{directory}: no readable spec.json ({unreadable(error, RunSpec)})") from None
     files = RunFiles(directory, spec)
     if spec.is_canonical_baseline:
         return judge(files, None, tau)
@@ -183,7 +184,7 @@ def claim(spec: RunSpec, directory: Path) -> None:
         found = RunSpec.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise UserError(
-            f"{path}: not a spec of this version ({str(error).splitlines()[0]}); use another --out"
+            f"{path}: not a spec of this version ({unreadable(error, RunSpec)}); use another --out"
         ) from None
     if different := found.differences(spec):
         raise UserError(
