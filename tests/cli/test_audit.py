@@ -94,7 +94,9 @@ def test_no_decision_clears_a_failed_check(campaign: Path) -> None:
     with pytest.raises(UserError, match="clears no failed check"):
         audit(run, "--decide", "pass", "--reason", "please")
     assert decisions.read(run) == []
-    forged = decisions.evidence_sha256(rejudge(run, None).integrity, "")  # type: ignore[arg-type]
+    now = rejudge(run, None)
+    assert now.integrity is not None
+    forged = decisions.evidence_sha256(now.integrity, now.provenance.submission_sha256)
     decisions.record(run, "mallory", "pass", "by hand", forged)
     assert rejudge(run, None).outcome is Outcome.INTEGRITY_FLAGGED
 

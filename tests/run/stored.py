@@ -5,6 +5,7 @@ from pathlib import Path
 
 from inferencebench.doctor.hardware import HardwareFingerprint
 from inferencebench.files import sha256_json, write_json, write_jsonl
+from inferencebench.gates.integrity.likelihood import Likelihood, Score
 from inferencebench.gates.quality import Answer
 from inferencebench.load.metrics import by_profile, measurement
 from inferencebench.load.model import RequestSample, Samples
@@ -12,7 +13,7 @@ from inferencebench.load.store import write_samples
 from inferencebench.run.judge import write_result
 from inferencebench.run.phases import Stamp
 from inferencebench.run.pipeline import rejudge
-from inferencebench.run.record import Evaluation, Launch, Machine, Measured, ServerFailure, Session
+from inferencebench.run.record import Evaluation, Launch, Machine, Manifest, Measured, ServerFailure, Session
 from inferencebench.run.spec import Condition, RunSpec
 from inferencebench.suites.load import load
 from inferencebench.suites.model import ScenarioName
@@ -22,6 +23,10 @@ from inferencebench.workload.records import write_records
 ASK = (Message(role="user", content="Count."),)
 TOKENS = 12
 ANSWERS = (Answer(question_id="q", text="x", error=None, parsed="x", correct=True),)
+
+ONE_TOKEN = Score(tokens=1, deficit_nats=0.0, variance_nats2=1.0, top1=1)
+SCORED = Likelihood(id="burst/0000", whole=ONE_TOKEN, opening=ONE_TOKEN, logp_nats=-1.0)
+"""Too few tokens to say anything."""
 
 
 def sample(number: int, *, finish_reason: str | None) -> RequestSample:
@@ -120,9 +125,14 @@ def stored_run(
         for s in samples
     ]
     write_records(folder / "prepare" / "eval.jsonl", requests)
-    write_records(folder / "prepare" / "eval_questions.jsonl", [Question(id="q", messages=ASK, gold="x")])
+    questions = [Question(id=answer.question_id, messages=ASK, gold="x") for answer in answers]
+    write_records(folder / "prepare" / "eval_questions.jsonl", questions)
     kept = [] if failure else [answer.model_dump(mode="json") for answer in answers]
     write_jsonl(folder / "quality" / "answers.jsonl", kept)
+    write_jsonl(folder / "likelihood" / "likelihood.jsonl", [] if failure else [SCORED.model_dump(mode="json")])
+    if failure is None:
+        manifest = Manifest(files=(), left_out=(), sha256=sha256_json(agent), bytes=0)
+        write_json(folder / "freeze" / "manifest.json", manifest)
     (folder / "events.jsonl").write_text('{"event": "server_stopped", "survivors": []}\n')
     for phase in ("prepare", "solve", "freeze", "measure", "quality", "likelihood"):
         write_json(folder / phase / "phase.json", Stamp(phase=phase, inputs_sha256="", outputs={}, seconds=1.0))

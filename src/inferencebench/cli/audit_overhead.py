@@ -9,8 +9,9 @@ from rich.text import Text
 from inferencebench.cli.common import notes, print_json, stdout
 from inferencebench.errors import UserError
 from inferencebench.gates.integrity.overhead import Overhead, computed, measured
-from inferencebench.run.judge import probed_samples, timed_samples
+from inferencebench.run import stored
 from inferencebench.run.phases import finished_seconds
+from inferencebench.run.record import Measured
 from inferencebench.run.spec import RunSpec
 from inferencebench.suites.load import load
 from inferencebench.workload.requests import read_requests
@@ -41,12 +42,14 @@ def _much(row: Overhead) -> bool:
 def _measured(folder: Path) -> Overhead:
     try:
         RunSpec.model_validate_json((folder / "spec.json").read_bytes())
-        planned = read_requests(folder / "prepare" / "eval.jsonl").requests
+        planned = read_requests(folder / "prepare" / "eval.jsonl")
     except (OSError, ValidationError, UserError) as error:
         raise UserError(f"{folder}: no finished run ({str(error).splitlines()[0]})") from None
-    repeats = {request.id for request in planned if request.probe == "repeat"}
+    repeats = {request.id for request in planned.requests if request.probe == "repeat"}
     after = finished_seconds(folder, "likelihood")
-    return measured(str(folder), timed_samples(folder), probed_samples(folder), repeats, after)
+    launches = stored.record(folder / "measure" / "measured.json", Measured)
+    timed = [sample for launch in stored.samples(folder, launches) for sample in launch.requests]
+    return measured(str(folder), timed, stored.probes(folder, launches, planned), repeats, after)
 
 
 def _show(title: str, rows: list[Overhead]) -> None:

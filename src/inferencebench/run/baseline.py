@@ -10,6 +10,7 @@ from inferencebench.errors import UserError
 from inferencebench.files import read_jsonl, sha256_file, write_atomic
 from inferencebench.gates.mini import Proportion
 from inferencebench.gates.quality import Answer
+from inferencebench.run import stored
 from inferencebench.run.machine import lease
 from inferencebench.run.record import BaselineRef, Measured, Outcome
 from inferencebench.run.spec import BASELINE_AGENT, Condition, RunSpec
@@ -73,8 +74,8 @@ def import_from(source: Path, spec: RunSpec, out: Path, key: dict[str, str]) -> 
 def load(directory: Path, key: dict[str, str]) -> Baseline:
     """Read the baseline run in `directory`, for a run whose comparability key is `key`.
 
-    Raises UserError when it failed, is damaged, or, naming what differs, when a speedup over it would compare unlike
-    things."""
+    Raises UserError when it failed, is damaged or not whole, or, naming what differs, when a speedup over it would
+    compare unlike things."""
     try:
         theirs = json.loads((directory / KEY_FILE).read_bytes())
         outcome = json.loads((directory / RESULT_FILE).read_bytes())["outcome"]
@@ -85,6 +86,7 @@ def load(directory: Path, key: dict[str, str]) -> Baseline:
         raise UserError(f"baseline {directory} is damaged ({what}); remove it, and it is measured again") from None
     if outcome != Outcome.PASSED or measured.failure is not None or not answers:
         raise UserError(f"baseline {directory} did not pass ({outcome}); see its log, then run the baseline again")
+    stored.launch_folders(directory, measured)
     if different := _differences(theirs, key):
         raise UserError(f"baseline {directory} cannot be used: {'; '.join(different)}. {_advice(theirs, key)}")
     ref = BaselineRef(

@@ -1,32 +1,32 @@
 """Judging a run from its files alone: integrity, quality at any tau, outcome and score. Needs no machine, no model."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from inferencebench import RECORD_VERSION, __version__
 from inferencebench.agents import prices
 from inferencebench.agents.meter import SessionUsage, by_model, stored_calls
 from inferencebench.engines.recognition import of_submission
-from inferencebench.errors import UserError
 from inferencebench.files import read_jsonl, write_json
-from inferencebench.gates.integrity import run_checks
+from inferencebench.gates.integrity import checks, run_checks
 from inferencebench.gates.integrity.model import Evidence as IntegrityEvidence
 from inferencebench.gates.integrity.model import IntegrityResult, Recalled, ServerEnd
-from inferencebench.gates.integrity.registry import missing_required
+from inferencebench.gates.integrity.registry import missing_required, overall
+from inferencebench.gates.integrity.static.check import StaticRules
+from inferencebench.gates.integrity.static.engine import ForcedEngine
 from inferencebench.gates.integrity.static.model import Finding
 from inferencebench.gates.integrity.static.scan import scan
 from inferencebench.gates.integrity.tokens import calibrate_band
 from inferencebench.gates.quality import Answer, QualityResult, unjudged, verdict
 from inferencebench.load.model import RequestSample, Samples
-from inferencebench.load.store import read_samples
 from inferencebench.run import baseline as baselines
-from inferencebench.run import decisions, judges, listen, preflight, score
+from inferencebench.run import decisions, judges, preflight, score, stored
 from inferencebench.run.baseline import Baseline
-from inferencebench.run.events import EventLog
-from inferencebench.run.measure import PROBES
 from inferencebench.run.outcome import Evidence, decide
 from inferencebench.run.phases import finished_seconds
 from inferencebench.run.record import (
@@ -41,15 +41,15 @@ from inferencebench.run.record import (
     Session,
 )
 from inferencebench.run.spec import RunSpec
-from inferencebench.suites.model import Record
 from inferencebench.workload import canary
 from inferencebench.workload.model import SpeedRequest
 from inferencebench.workload.questions import read_questions
 from inferencebench.workload.requests import read_requests
 
-T = TypeVar("T")
-AnyRecord = TypeVar("AnyRecord", bound=Record)
 SUBMISSION = Path("freeze", "submission")
+INTEGRITY_FILE = Path("integrity", "integrity.json")
+OF_FILES = (StaticRules.name, ForcedEngine.name)
+"""Checks of the submission's files."""
 
 
 class RunFiles:
@@ -58,16 +58,19 @@ class RunFiles:
     def __init__(self, directory: Path, spec: RunSpec) -> None:
         """Raises UserError, naming the file, when one is missing or damaged."""
         self.directory, self.spec = directory, spec
-        self.measured = _read(directory / "measure" / "measured.json", Measured)
-        self.machine = _read(directory / "measure" / "machine.json", Machine)
-        self.session = _read(directory / "solve" / "session.json", Session)
+        self.measured = stored.record(directory / "measure" / "measured.json", Measured)
+        self.machine = stored.record(directory / "measure" / "machine.json", Machine)
+        self.session = stored.record(directory / "solve" / "session.json", Session)
         manifest = directory / "freeze" / "manifest.json"
-        self.manifest = _read(manifest, Manifest) if manifest.exists() else None
-        self.comparability = _reading(directory / baselines.KEY_FILE, lambda path: dict(json.loads(path.read_bytes())))
+        measured = self.measured.failure is None
+        self.manifest = stored.record(manifest, Manifest) if measured or manifest.exists() else None
+        self.comparability = stored.reading(
+            directory / baselines.KEY_FILE, lambda path: dict(json.loads(path.read_bytes()))
+        )
         self.requests = read_requests(directory / "prepare" / "eval.jsonl")
         self.questions = read_questions(directory / "prepare" / "eval_questions.jsonl")
-        self.answers = _reading(
-            directory / "quality" / "answers.jsonl",
+        self.answers = stored.reading(
+            directory / baselines.ANSWERS_FILE,
             lambda path: [Answer.model_validate(row) for row in read_jsonl(path)],
         )
 
@@ -76,56 +79,24 @@ class RunFiles:
         """The campaign directory that holds the run."""
         return self.directory.absolute().parents[len(self.spec.directory(Path()).parts) - 1]
 
-    def samples(self) -> list[Samples]:
-        """Samples of each launch."""
-        return _samples(self.directory)
+    @cached_property
+    def _stopped(self) -> list[dict[str, Any]]:
+        """The log's lines on the ends of measured servers, newest last."""
+        return [event for event in stored.events(self.directory) if event.get("event") == "server_stopped"]
 
     def names(self) -> tuple[str, ...] | None:
         """Host names that the measured servers asked for; None when nobody listened."""
-        ends = [e for e in EventLog(self.directory / "events.jsonl").read() if e.get("event") == "server_stopped"]
-        heard = [end["names"] for end in ends if end.get("names") is not None]
+        heard = [end["names"] for end in self._stopped if end.get("names") is not None]
         return tuple(dict.fromkeys(str(name) for names in heard for name in names)) if heard else None
 
     def ends(self) -> list[ServerEnd]:
         """What was seen of each measured server by its end, newest last; records of older versions tell nothing."""
-        events = EventLog(self.directory / "events.jsonl").read()
-        return [ServerEnd.of(e) for e in events if e.get("event") == "server_stopped"]
+        return [ServerEnd.of(event) for event in self._stopped]
 
     def survivors(self) -> tuple[int, ...] | None:
         """Processes that outlived the end of the session or of a server; None when no server's end was seen."""
-        ends = [e for e in EventLog(self.directory / "events.jsonl").read() if e.get("event") == "server_stopped"]
-        pids = [pid for end in ends for pid in end.get("survivors", ())]
-        return (*self.session.survivors, *pids) if ends else None
-
-
-def _read(path: Path, model: type[AnyRecord]) -> AnyRecord:
-    return _reading(path, lambda p: model.model_validate_json(p.read_bytes()))
-
-
-def _reading(path: Path, read: Callable[[Path], T]) -> T:
-    """A part of a record; whatever is wrong with the file becomes one line."""
-    try:
-        return read(path)
-    except Exception as error:
-        raise UserError(f"{path}: missing or damaged ({str(error).splitlines()[0]}); run it again") from None
-
-
-def _samples(directory: Path) -> list[Samples]:
-    """Samples of each launch of a run directory."""
-    folders = sorted((directory / "measure").glob("launch-*"))
-    return [_reading(folder, read_samples) for folder in folders if (folder / "requests.parquet").exists()]
-
-
-def timed_samples(directory: Path) -> list[RequestSample]:
-    """Timed samples of all launches of a run directory."""
-    return [sample for launch in _samples(directory) for sample in launch.requests]
-
-
-def probed_samples(directory: Path) -> list[RequestSample]:
-    """Samples of the probes that are not timed, of all launches of a run directory."""
-    folders = sorted((directory / "measure").glob(f"launch-*/{PROBES}"))
-    there = [folder for folder in folders if (folder / "requests.parquet").exists()]
-    return [sample for folder in there for sample in _reading(folder, read_samples).requests]
+        pids = [pid for end in self._stopped for pid in end.get("survivors", ())]
+        return (*self.session.survivors, *pids) if self._stopped else None
 
 
 def _recalled(planned: Mapping[str, SpeedRequest], samples: Sequence[RequestSample]) -> tuple[Recalled, ...]:
@@ -143,12 +114,15 @@ def _recalled(planned: Mapping[str, SpeedRequest], samples: Sequence[RequestSamp
 
 
 def judge(run: RunFiles, baseline: Baseline | None, tau: float | None = None) -> Result:
-    """The run's result. `baseline` None: this run is its own baseline. `tau` overrides the suite's."""
+    """The run's result. `baseline` None: this run is its own baseline. `tau` overrides the suite's.
+
+    Raises UserError when anything is missing of what was measured, here or of the baseline."""
     spec, measured = run.spec, run.measured
-    metric = spec.the_scenario.metric
-    samples = run.samples()
+    metric, valid = spec.the_scenario.metric, measured.failure is None
+    samples = stored.samples(run.directory, measured) if valid else []
     quality = _quality(run, baseline, tau)
-    reference = [launch.requests for launch in (_samples(baseline.directory) if baseline else samples)]
+    theirs = stored.samples(baseline.directory, baseline.measured) if baseline else samples
+    reference = [launch.requests for launch in theirs]
     integrity = _integrity(run, samples, [r for launch in reference for r in launch], baseline)
     recorded = decisions.current(run.directory, integrity, run.manifest.sha256 if run.manifest else "")
     missing = missing_required(integrity) if integrity else ()
@@ -156,7 +130,6 @@ def judge(run: RunFiles, baseline: Baseline | None, tau: float | None = None) ->
         Evidence(None, measured.failure, integrity, quality, recorded, missing, reference=spec.is_canonical_baseline)
     )
     value = score.mean_over_launches(measured, metric)
-    valid = measured.failure is None
     replicates = score.bootstrap([launch.requests for launch in samples], metric, stream=0) if valid else None
     if baseline is None:
         base_value, base_replicates = value, replicates
@@ -196,6 +169,8 @@ def judge(run: RunFiles, baseline: Baseline | None, tau: float | None = None) ->
 def _quality(run: RunFiles, baseline: Baseline | None, tau: float | None) -> QualityResult | None:
     if run.measured.failure is not None:
         return None
+    if {answer.question_id for answer in run.answers} != {question.id for question in run.questions.questions}:
+        raise stored.damaged(run.directory / baselines.ANSWERS_FILE, "not the answers to the questions that were asked")
     gate = run.spec.suite.quality
     reference = baseline.answers if baseline else run.answers
     found = verdict(run.answers, reference, tau or gate.tau, gate.min_answered)
@@ -207,9 +182,11 @@ def _integrity(
     run: RunFiles, samples: list[Samples], reference: Sequence[RequestSample], baseline: Baseline | None
 ) -> IntegrityResult | None:
     """All checks; the re-tokenization error of `reference`, the baseline's samples, widens the token audit's band."""
-    if run.measured.failure is not None or not samples:
+    if run.measured.failure is not None:
         return None
-    probed = probed_samples(run.directory)
+    theirs = baseline or run
+    probed = stored.probes(run.directory, run.measured, run.requests)
+    their_probed = stored.probes(theirs.directory, theirs.measured, run.requests)
     kinds = {kind: {r.id: r for r in run.requests.requests if r.probe == kind} for kind in ("short", "canary")}
     evidence = IntegrityEvidence(
         suite=run.spec.suite,
@@ -225,24 +202,39 @@ def _integrity(
         ends=tuple(run.ends()),
         shorts=tuple(s for s in probed if s.id in kinds["short"]),
         canaries=_recalled(kinds["canary"], probed),
-        reference_canaries=_recalled(kinds["canary"], probed_samples(baseline.directory) if baseline else probed),
-        likelihoods=listen.read(run.directory),
-        reference_likelihoods=listen.read(baseline.directory if baseline else run.directory),
+        reference_canaries=_recalled(kinds["canary"], their_probed),
+        likelihoods=stored.likelihoods(run.directory, run.spec.suite),
+        reference_likelihoods=stored.likelihoods(theirs.directory, run.spec.suite),
         answers=tuple(run.answers),
-        reference_answers=tuple(baseline.answers if baseline else run.answers),
+        reference_answers=tuple(theirs.answers),
         findings=_findings(run),
         forced_engine=run.spec.condition.engine_only,
         engine=recognised.engine if (recognised := of_submission(run.directory / SUBMISSION)) else None,
     )
-    found = run_checks(evidence)
+    found = _checked(run, evidence)
     panel = judges.newest(run.directory, found)
-    return found if panel is None else run_checks(replace(evidence, panel=panel))
+    return found if panel is None else _checked(run, replace(evidence, panel=panel))
 
 
 def _findings(run: RunFiles) -> tuple[Finding, ...] | None:
-    """What the static rules find in the frozen submission; None where its files are not kept."""
+    """What the static rules find in the frozen submission; None where its files are not all kept."""
     folder = run.directory / SUBMISSION
-    return scan(folder) if folder.is_dir() else None
+    frozen = run.manifest.files if run.manifest else ()
+    kept = folder.is_dir() and all(os.path.lexists(folder / file.path) for file in frozen)
+    return scan(folder) if kept else None
+
+
+def _checked(run: RunFiles, evidence: IntegrityEvidence) -> IntegrityResult:
+    """Run all checks. A copy of the records may leave a submission's files out: what was said of them then stands.
+
+    Raises UserError when they are gone and nothing was."""
+    found = run_checks(evidence)
+    if evidence.findings is not None or not (run.manifest and run.manifest.files):
+        return found
+    earlier = stored.record(run.directory / INTEGRITY_FILE, IntegrityResult)
+    said = {check.name: check for check in earlier.checks if check.name in OF_FILES}
+    results = tuple(said.get(check.name, check) for check in found.checks)
+    return IntegrityResult(checks=results, verdict=overall(checks(), results))
 
 
 def _best_seen(run: RunFiles) -> BestSeen | None:
@@ -287,7 +279,7 @@ def _api_cost(run: RunFiles) -> dict[str, Any]:
     return {
         "api_usd": round(sum(known), 9) if len(known) == len(rows) else None,
         "models": rows,
-        "credential": _read(session / "usage.json", SessionUsage).credential,
+        "credential": stored.record(session / "usage.json", SessionUsage).credential,
         "prices": f"{table.as_of}, {table.source}",
     }
 
@@ -316,7 +308,7 @@ def _provenance(run: RunFiles) -> Provenance:
 def write_result(directory: Path, result: Result) -> None:
     """Store the integrity evidence and the result."""
     write_json(
-        directory / "integrity" / "integrity.json",
+        directory / INTEGRITY_FILE,
         result.integrity.model_dump(mode="json") if result.integrity else None,
     )
     write_json(directory / "result.json", result)
