@@ -20,13 +20,17 @@ class EngineAgent:
         """Hash of the launcher."""
         return sha256_bytes(self._engine.default_launcher().encode())
 
+    def ready(self) -> None:
+        """Raises MissingError when the engine is not installed."""
+        found = self._engine.availability()
+        if not found.ok:
+            raise MissingError(f"{self.name}: {found.detail}; {found.remedy}")
+
     def solve(self, session: SolveSession) -> Ended:
         """Write the launcher.
 
         Raises MissingError when the engine is not installed."""
-        found = self._engine.availability()
-        if not found.ok:
-            raise MissingError(f"{self.name}: {found.detail}; {found.remedy}")
+        self.ready()
         script = session.workspace / "submission" / "start_server.sh"
         write_atomic(script, self._engine.default_launcher())
         script.chmod(0o755)

@@ -83,13 +83,17 @@ class SearchAgent:
         """Budget that a killed session used; `folder` is the solve phase's."""
         return journal.spent_s(folder.parent / JOURNAL)
 
+    def ready(self) -> None:
+        """Raises MissingError when an engine is not installed."""
+        for name, engine in self._engines.items():
+            if not (found := engine.availability()).ok:
+                raise MissingError(f"{self.name}: {name}: {found.detail}; {found.remedy}")
+
     def solve(self, session: SolveSession) -> Ended:
         """Search until the budget is used; leaves the launcher of what was confirmed, and a report.
 
         Raises MissingError when an engine is not installed."""
-        for name, engine in self._engines.items():
-            if not (found := engine.availability()).ok:
-                raise MissingError(f"{self.name}: {name}: {found.detail}; {found.remedy}")
+        self.ready()
         if session.evaluator is None:
             raise InfrastructureError(f"{self.name}: this session has no evaluation service in process")
         beside = session.log_dir.parent
