@@ -16,7 +16,7 @@ from inferencebench.campaign import refusals
 from inferencebench.campaign.executors.contract import Avoids, Executor, Life, Order, Status
 from inferencebench.campaign.journal import History, Journal, State, outcome, settled, state
 from inferencebench.campaign.plan import Plan, Task
-from inferencebench.campaign.spend import Spend, limit_s, ran_s, spend, stop
+from inferencebench.campaign.spend import Spend, affordable, limit_s, ran_s, spend, stop
 from inferencebench.errors import InfrastructureError, UserError
 from inferencebench.run.machine import lease
 
@@ -135,7 +135,9 @@ class Driver:
         spent = spend(self._plan, self._out, histories, time.time())
         stopped = "it was cancelled" if cancelled else stop(self._plan.campaign, spent)
         if not stopped:
-            self._place(journal, histories)
+            self._place(journal, histories, spent)
+        elif not cancelled:
+            self._withdraw(journal, histories)
         states = {task.id: state(self._out, task, histories[task.id]) for task in self._plan.tasks}
         return Snapshot(states, where, spent, stopped, self._open(histories))
 
@@ -186,18 +188,19 @@ class Driver:
             found = outcome(self._out, task)
             reason = f"{reason}: {f'the baseline is {found}' if found else _last_line(self._log(task))}"
         again = not finished and (interrupted or meaning(status) is End.AGAIN)
+        back = "cancelled; " if cancelled else "withdrawn; " if history.withdrawn else ""
         where = status.where or history.where
         refusal = None
-        if again and not cancelled:
+        if again and not back:
             refusal = refusals.read(self._out / task.directory, status, where, history.preflight_ns)
         journal.append(
             "ended", task.id, handle=history.handle, exit_code=status.exit_code, where=where,
-            reason=f"cancelled; {reason}" if cancelled and not finished else reason,
-            infrastructure=again and not (cancelled or interrupted or refusal),
+            reason=reason if finished else f"{back}{reason}",
+            infrastructure=again and not (back or interrupted or refusal),
             ran_s=self._ran_s(task, history),
             **({"refused": refusal.places, "preflight_ns": refusal.preflight_ns} if refusal else {}),
         )  # fmt: skip
-        if not (finished or again or cancelled):
+        if not (finished or again or back):
             journal.append("gave_up", task.id, reason=reason)
 
     def _ran_s(self, task: Task, history: History) -> float:
@@ -220,8 +223,18 @@ class Driver:
                 journal.append("gave_up", task.id, reason=reason)
                 history.hopeless = reason
 
-    def _place(self, journal: Journal, histories: dict[str, History]) -> None:
-        """Hand over what is ready, as far as the executor has room."""
+    def _withdraw(self, journal: Journal, histories: Mapping[str, History]) -> None:
+        """Take back what has not begun, since a bound is reached; told again until it has ended."""
+        queued = [(task, h) for task, h in histories.items() if h.handle and h.began_at is None and task in self._tasks]
+        for task, history in queued:
+            if not history.withdrawn:
+                journal.append("withdrawn", task, handle=history.handle)
+                history.withdrawn = True
+        if queued:
+            self._executor.cancel([history.handle for _, history in queued if history.handle])
+
+    def _place(self, journal: Journal, histories: dict[str, History], spent: Spend) -> None:
+        """Hand over what is ready, as far as the executor has room and the bounds allow."""
         if time.monotonic() - self._refused_at < REFUSED_S:
             return
         if isinstance(self._executor, Avoids):
@@ -234,7 +247,9 @@ class Driver:
         ready = [task for task in self._plan.tasks if self._ready(task, histories)]
         # A place that refuses is free again first: it is asked by another run each time, and uses none of them up.
         ready.sort(key=lambda task: len(histories[task.id].refusals))
-        orders = [self._order(task) for task in (ready if room is None else ready[:room])]
+        ready = ready if room is None else ready[:room]
+        ready = ready[: affordable(self._plan, ready, spent, histories, time.time())]
+        orders = list(map(self._order, ready))
         if not orders:
             return
         journal.histories()  # away since the step began: nothing is placed

@@ -41,13 +41,15 @@ class History:
     """What the log says of one task."""
 
     placed: int = 0
-    """How often it was placed, restarts by the scheduler included and refused starts not; every one is an attempt."""
+    """How often it was placed, restarts by the scheduler included, each an attempt; refused and withdrawn ones not."""
     handle: str | None = None
     """The executor's name of the newest placement; None when that ended."""
     executor: str = ""
     """Name of what it was handed to."""
     waits: str = ""
     """Why that placement has not begun, where that is not just its turn."""
+    withdrawn: bool = False
+    """Whether that placement was taken back before it began, since a bound was reached."""
     began_at: float | None = None
     """Epoch seconds at which that placement was first seen to run; None: it waits, or there is none."""
     where: str = ""
@@ -81,9 +83,10 @@ class Journal:
         self._log.path.touch()
 
     def append(self, event: str, task: str, **fields: Any) -> None:
-        """Of a task: `placed` (handle, executor), `waits` (reason), `began` (where), `requeued` (restarts, reason,
-        ran_s), `ended` (reason, exit_code, where, infrastructure, ran_s; refused and preflight_ns of a start that was
-        refused), `gave_up` (reason), `retried`; of the campaign, with no task: `started`, `cancelled`."""
+        """Of a task: `placed` (handle, executor), `waits` (reason), `withdrawn`, `began` (where), `requeued`
+        (restarts, reason, ran_s), `ended` (reason, exit_code, where, infrastructure, ran_s; refused and preflight_ns of
+        a start that was refused), `gave_up` (reason), `retried`; of the campaign, with no task: `started`, `cancelled`.
+        """
         self._log.append(event, task=task, **fields)
 
     def histories(self) -> dict[str, History]:
@@ -98,8 +101,11 @@ class Journal:
                     history.placed += 1
                     history.handle, history.executor = str(row.get("handle")), str(row.get("executor", ""))
                     history.began_at, history.where, history.waits, history.restarts = None, "", "", 0
+                    history.withdrawn = False
                 case "waits":
                     history.waits = str(row.get("reason"))
+                case "withdrawn":
+                    history.withdrawn = True
                 case "began":
                     history.began_at = history.began_at or float(row.get("at", 0.0))
                     history.where, history.waits = str(row.get("where", "")), ""
@@ -113,7 +119,9 @@ class Journal:
                     history.handle, history.began_at, history.waits = None, None, ""
                     history.ran_s += float(row.get("ran_s") or 0.0)
                     history.ended_at = float(row.get("at", 0.0))
-                    if row.get("refused"):
+                    if history.withdrawn:
+                        history.placed -= 1
+                    elif row.get("refused"):
                         history.placed -= 1
                         history.refusals.append(str(row.get("reason")))
                         history.preflight_ns = int(row.get("preflight_ns") or 0)

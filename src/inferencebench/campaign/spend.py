@@ -1,6 +1,6 @@
 """What a campaign has used: device time from its log, API cost from its runs; and whether that is enough."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from inferencebench.campaign.journal import History, run_end
@@ -54,3 +54,24 @@ def stop(campaign: Campaign, spent: Spend) -> str | None:
     if bounds.max_device_hours is not None and spent.device_hours >= bounds.max_device_hours:
         return f"used {spent.device_hours:.2f} of {bounds.max_device_hours:.2f} device hours"
     return None
+
+
+def affordable(plan: Plan, ready: Sequence[Task], spent: Spend, histories: Mapping[str, History], now: float) -> int:
+    """How many of `ready`, in their order, the bounds allow: while what is spent and what the open placements are still
+    expected to take stay below, and one where nothing is open."""
+    expected, count = spent, 0
+    open_ = [task for task in plan.tasks if histories[task.id].handle]
+    for task in open_:
+        expected = _plus(plan.campaign, expected, task, ran_s(histories[task.id], now, task.estimated_s))
+    for task in ready:
+        if (open_ or count) and stop(plan.campaign, expected):
+            break
+        expected, count = _plus(plan.campaign, expected, task, 0.0), count + 1
+    return count
+
+
+def _plus(campaign: Campaign, spent: Spend, task: Task, done_s: float) -> Spend:
+    """With what a run is expected to take beyond its first seconds, which are in it; API cost comes at a run's end."""
+    done, whole = (seconds * max(task.devices, 1) / 3600 for seconds in (done_s, task.estimated_s))
+    usd = task.estimated_usd - done * campaign.rates.device_usd_per_hour
+    return spent.model_copy(update={"device_hours": spent.device_hours + whole - done, "usd": spent.usd + usd})
