@@ -17,6 +17,11 @@ class Found(NamedTuple):
     skipped: list[str]
 
 
+def none_finished(directories: Iterable[Path]) -> UserError:
+    """The error about directories without a finished run."""
+    return UserError(f"{', '.join(map(str, directories))}: no finished run there; name what --out named")
+
+
 def collect(directories: Iterable[Path]) -> Found:
     """All `result.json` below the directories (hidden folders and run internals left out), each run directory once
     however often and by whatever name it is given.

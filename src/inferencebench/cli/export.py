@@ -48,11 +48,13 @@ def inspect(directories: RunsArgument, out: OutArgument = Path("inspect-logs"), 
 
     Needs the package inspect_ai. Example: inferencebench export inspect runs -o logs && inspect view --log-dir logs
     """
-    from inferencebench.analysis.collect import collect
+    from inferencebench.analysis.collect import collect, none_finished
     from inferencebench.export.inspect import write_logs
 
     found = collect(directories)
     notes(found.skipped)
+    if not found.results:
+        raise none_finished(directories)
     _said(write_logs(found.results, out), "logs", json)
 
 
@@ -62,11 +64,13 @@ def atif(directories: RunsArgument, out: OutArgument = Path("atif"), json: JsonO
 
     Example: inferencebench export atif runs -o trajectories
     """
-    from inferencebench.analysis.collect import collect
+    from inferencebench.analysis.collect import collect, none_finished
     from inferencebench.export.atif import write_documents
 
     found = collect(directories)
     notes(found.skipped)
+    if not found.results:
+        raise none_finished(directories)
     written = write_documents(found.results, out)
     notes(written.skipped)
     _said(written.paths, "trajectories", json)

@@ -26,6 +26,13 @@ def site(
 
     Example: inferencebench site demo -o demo-site
     """
+    from inferencebench.analysis.collect import collect, none_finished
+    from inferencebench.site.progress import unfinished
+
+    found = collect(directories)
+    if not found.results and not unfinished(directories):
+        notes(found.skipped)
+        raise none_finished(directories)
     built = written(directories, out)
     if json:
         print_json({"index": str(built.front), "runs": built.runs, "written": built.written, "skipped": built.skipped})

@@ -1,14 +1,19 @@
 """`inferencebench tables`: every table of the paper, and more, from run records."""
 
 import sys
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from inferencebench.cli.common import JsonOption, notes, print_json
 from inferencebench.errors import UserError
+
+if TYPE_CHECKING:
+    from inferencebench.analysis.runs import Run
+    from inferencebench.analysis.tables.model import Options
 
 
 class Format(StrEnum):
@@ -44,6 +49,7 @@ def tables(
     Example: inferencebench tables main demo --format md
     """
     from inferencebench.analysis import published as paper
+    from inferencebench.analysis.collect import none_finished
     from inferencebench.analysis.runs import load
     from inferencebench.analysis.tables.model import Options
     from inferencebench.analysis.tables.registry import FAMILIES, find
@@ -67,11 +73,28 @@ def tables(
         raise UserError(f"tables {name}: name the campaign directories to read, e.g. inferencebench tables {name} demo")
     runs = load(directories or [])
     notes(runs.skipped)
+    every = (*runs.runs, *runs.repeats)
+    if directories and not every:
+        raise none_finished(directories)
     pairs = tuple(pair.replace(",", "-") for pair in seed_pair or ())
-    if unknown := set(pairs) - (there := {run.pair for run in (*runs.runs, *runs.repeats)}):
-        raise UserError(f"--seed-pair: no run has {', '.join(sorted(unknown))}; there are {', '.join(sorted(there))}")
     options = Options(
         suite=suite, seed_pairs=pairs, condition=condition, regression=regression, gpu_usd_per_h=gpu_usd_per_h
     )
+    if name != "parameters":
+        _check(options, every)
     table = family.table(runs, options)
     sys.stdout.write(FORMATS["json" if json else format.value](table))
+
+
+def _check(options: "Options", runs: Sequence["Run"]) -> None:
+    """Raises UserError for an option that leaves no run, naming what there is."""
+    filters: tuple[tuple[str, set[str], Callable[[Run], str]], ...] = (
+        ("--suite", {options.suite} if options.suite is not None else set(), lambda run: run.result.suite),
+        ("--seed-pair", set(options.seed_pairs), lambda run: run.pair),
+        ("--condition", {options.condition} - {"default", "all"}, lambda run: run.result.condition),
+    )
+    for option, wanted, of in filters:
+        there = {of(run) for run in runs}
+        if unknown := wanted - there:
+            raise UserError(f"{option}: no run has {', '.join(sorted(unknown))}; there are {', '.join(sorted(there))}")
+        runs = [run for run in runs if not wanted or of(run) in wanted]
