@@ -19,13 +19,15 @@ def results(
 
     Example: inferencebench results demo --json
     """
-    from inferencebench.analysis.collect import collect
+    from inferencebench.analysis.collect import collect, none_finished
     from inferencebench.analysis.comparable import comparable
     from inferencebench.analysis.leaderboard import board
     from inferencebench.cli.show import show_board
 
     found = collect(directories)
     notes(found.skipped)
+    if not found.results:
+        raise none_finished(directories)
     the_board = board(comparable(found.results), regression)
     if json:
         print_json(
