@@ -1,12 +1,14 @@
 """Loading suites: names, files, `extends`, and one-line errors that say what would be right."""
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from inferencebench.campaign import model as campaign
 from inferencebench.cli.suites import app
 from inferencebench.errors import UserError
 from inferencebench.suites import load as suites
@@ -41,8 +43,16 @@ def test_a_file_extends_a_builtin_and_overrides_single_keys(tmp_path):
 
 def test_extends_takes_a_file_beside(tmp_path):
     write(tmp_path, OWN, "base.toml")
-    path = write(tmp_path, 'extends = "base.toml"\n[limits]\nbudget_s = 60\n', "top.toml")
-    assert (suites.load(path).name, suites.load(path).limits.budget_s) == ("own", 60)
+    path = write(tmp_path, 'extends = "base.toml"\nname = "top"\n[limits]\nbudget_s = 60\n', "top.toml")
+    assert (suites.load(path).name, suites.load(path).limits.budget_s) == ("top", 60)
+
+
+@pytest.mark.parametrize("name", ["", 'name = "laptop"\n'])
+def test_what_changes_a_suite_needs_a_name_of_its_own(tmp_path, name):
+    assert suites.load(write(tmp_path, f'extends = "laptop"\n{name}')) == suites.load("laptop")
+    wanted = "name: 'laptop' is the suite that this one changes"
+    assert wanted in complaint(tmp_path, f'extends = "laptop"\n{name}[limits]\nbudget_s = 60\n')
+    assert wanted in complaint(tmp_path, f'extends = ["laptop", "_h100"]\n{name}')
 
 
 def test_arrays_are_replaced_whole(tmp_path):
@@ -59,10 +69,13 @@ CASES = {
     OWN + "[quality]\nquestions = 1.5\n": "quality.questions: 1.5 is wrong; give a whole number",
     OWN + "[quality]\ntau = 1.5\n": "quality.tau: 1.5 is wrong; give less than or equal to 1",
     OWN + '[quality]\ndataset = "mmlu"\n': "give 'mmlu_pro' or 'factual'",
-    OWN + "quality = 3\n": "quality: 3 is wrong; give a table",
+    OWN + "quality = 3\n": "quality: 3 is wrong; give a table such as {dataset = …, questions = …, max_tokens = …}",
+    OWN + "limits = 3\n": "limits: 3 is wrong; give a table",
     OWN + "scenarios = []\n": "scenarios",
     OWN + "[model]\ncontext_tokens = 100\n": "exceed the model's context of 100",
     OWN + "[model]\nvocab = 7\n": "is not vocab * hidden",
+    OWN + "[model]\nheads = 7\n": "model: heads: 7 is no multiple of kv_heads = 3",
+    OWN + "[model]\nheads = 15\n": "model: heads: 15 do not divide hidden = 576",
     OWN + '[model.source]\nkind = "random"\n': "model.source: a source of kind random needs seed",
     OWN + '[hardware]\nkind = "cuda"\n': "hardware: tflops and bandwidth_gb_per_s are stated for cuda",
     OWN + "[hardware.tflops]\nfp9 = 1\n": "hardware.tflops.fp9",
@@ -73,6 +86,12 @@ CASES = {
     OWN + "day = 1979-05-27\n": "holds a date or a time",
     OWN + f"day = {'9' * 5000}\n": "not valid TOML",
 }
+UNIONS = {
+    "{b = 1}": "a: {'b': 1} is wrong; give a string in quotes, a whole number, a number, true or false or an array",
+    '["x", 3]': "a[1]: 3 is wrong; give a string in quotes",
+    "{b = 1}, c = {d = 1}": "a whole number, a number, true or false or an array (and 1 more)",
+}
+"""A wrong value where several types are right → the end of what is said of it."""
 SUITE_NAMES = ["../../evil", "..", ".hidden", "a/b", "Own", "own suite", "", "-own", "own[/]", "own\\n"]
 PROFILE_NAMES = ["../p", "P", "p.q", "", "p q"]
 
@@ -80,6 +99,26 @@ PROFILE_NAMES = ["../p", "P", "p.q", "", "p q"]
 @pytest.mark.parametrize(("text", "expected"), CASES.items())
 def test_errors_name_file_key_and_remedy(tmp_path, text, expected):
     assert expected in complaint(tmp_path, text)
+
+
+@pytest.mark.parametrize(("value", "expected"), UNIONS.items())
+def test_a_wrong_value_of_several_right_types_is_one_problem(tmp_path, value, expected):
+    text = f'name = "c"\n[matrix]\nsuites = ["laptop"]\nagents = ["x"]\n[executor]\noptions = {{a = {value}}}\n'
+    with pytest.raises(UserError) as caught:
+        campaign.load(Path(write(tmp_path, text)))
+    assert str(caught.value).endswith(expected)
+
+
+def test_a_string_that_is_no_number_is_told_like_any_other_wrong_value(tmp_path):
+    text = 'name = "c"\n[matrix]\nsuites = ["laptop"]\nagents = ["x"]\n[executor]\nslots = "two"\n'
+    with pytest.raises(UserError, match=r"slots: 'two' is wrong; give a whole number$"):
+        campaign.load(Path(write(tmp_path, text)))
+
+
+def test_an_array_is_not_wrong_beside_what_is_wrong_in_it(tmp_path):
+    assert complaint(tmp_path, OWN + "seed_pairs = [[1, 2]]\n").endswith(
+        "seed_pairs[0]: [1, 2] is wrong; give a table such as {dev = …, eval = …}"
+    )
 
 
 def test_the_key_of_an_array_element_has_its_index(tmp_path):

@@ -2,13 +2,14 @@
 
 A file may take over others with `extends = "_paper"` or `extends = ["_paper", "_h100"]`: names of built-in files (a
 leading underscore marks parts, which are no suites) or paths relative to the file. Tables are merged key by key, later
-files and the file itself win, and arrays are replaced whole.
+files and the file itself win, and arrays are replaced whole. What changes a suite needs a `name` of its own.
 """
 
 import difflib
 import json
 import tomllib
 from collections.abc import Iterable
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -94,10 +95,11 @@ def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
         raise UserError(f"{_shown(path)}: not UTF-8 text at byte {error.start}; TOML is UTF-8") from None
     except ValueError as error:  # also the limit on digits of an integer, which tomllib lets through
         raise UserError(f"{_shown(path)}: not valid TOML: {error}") from None
-    merged: dict[str, Any] = {}
-    for parent in _extends(path, content.pop("extends", [])):
-        merged = merge(merged, _read(parent, (*above, path)))
-    return merge(merged, content)
+    parents = [_read(parent, (*above, path)) for parent in _extends(path, content.pop("extends", []))]
+    merged = reduce(merge, [*parents, content])
+    if any(parent.get("name", ()) == merged.get("name") and parent != merged for parent in parents):
+        raise UserError(f"{_shown(path)}: name: {merged['name']!r} is the suite that this one changes; give it its own")
+    return merged
 
 
 def _extends(path: Path, value: object) -> Iterable[Path]:

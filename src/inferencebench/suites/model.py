@@ -131,9 +131,13 @@ class Model(Record):
     """Heads times the mean of key and value width, where that is not `hidden`: the d of the attention FLOPs."""
 
     @model_validator(mode="after")
-    def _head_fits(self) -> Self:
+    def _shape_fits(self) -> Self:
         if self.head_params != self.vocab * self.hidden:
             raise ValueError(f"head_params: {self.head_params} is not vocab * hidden = {self.vocab * self.hidden}")
+        if self.heads % self.kv_heads:
+            raise ValueError(f"heads: {self.heads} is no multiple of kv_heads = {self.kv_heads}")
+        if self.attention_dim is None and self.hidden % self.heads:
+            raise ValueError(f"heads: {self.heads} do not divide hidden = {self.hidden}; or else give attention_dim")
         return self
 
 
