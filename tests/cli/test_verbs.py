@@ -11,6 +11,7 @@ import pytest
 import typer
 
 from inferencebench import __version__
+from inferencebench.cli import main
 from inferencebench.cli.main import app
 from tests.run.records import result
 
@@ -43,6 +44,7 @@ def test_help_has_an_example_that_names_the_verb(verb: tuple[str, ...]) -> None:
     done = run(*verb, "--help")
     assert done.returncode == 0, done.stderr
     assert f"Example: inferencebench {' '.join(verb)}" in " ".join(done.stdout.split())
+    assert "<bool>" not in done.stdout, "a switch takes no value"
 
 
 def test_the_version() -> None:
@@ -109,9 +111,32 @@ def test_paths_of_the_wrong_kind_are_bad_input(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     (tmp_path / "salted" / ".salt").mkdir(parents=True)
     for out, why in {
-        "file/below": "Not a directory",
-        "n" * 300: "name too long",
-        "loop/below": "Too many levels",
-        "salted": "Is a directory",
+        "file/below": "Not a directory; a file is in the way",
+        "n" * 300: "name too long; give a shorter name",
+        "loop/below": "Too many levels of symbolic links; links lead in a circle",
+        "salted": "Is a directory; a file belongs there",
     }.items():
         assert why in refused("run", "laptop-mini", "decode", "engine:pytorch", "--out", tmp_path / out)
+
+
+def test_a_place_where_nothing_can_be_made_is_bad_input(campaign: Path, tmp_path: Path) -> None:
+    remedy = "nothing can be made there: name a directory that can be made"
+    for words in (
+        ("site", campaign, "-o", "/proc/nope"),
+        ("export", "harbor", "laptop", "decode", "-o", "/proc/nope"),
+        ("audit", "--sample", 1, "--blind", campaign, "--sheet", "/proc/nope"),
+    ):
+        assert remedy in refused(*words)
+    (tmp_path / "file").write_text("")
+    assert "File exists; it is no directory: name another" in refused("site", campaign, "-o", tmp_path / "file")
+
+
+def test_a_file_that_is_missing_where_others_can_be_made_is_a_bug(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**_: object) -> None:
+        (tmp_path / "ours").read_text()
+
+    monkeypatch.setattr(main, "app", fail)
+    with pytest.raises(FileNotFoundError):
+        main._exit_code()

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import BaseModel
 from rich.console import Console
+from typer.core import TyperCommand, TyperGroup
 
 from inferencebench.errors import UserError
 
@@ -66,3 +67,35 @@ def end_on_sigterm() -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)
+
+
+class _Command(TyperCommand):
+    """A verb whose help shows switches as such: typer's own says `--json <bool>`."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _without_type(super().get_params(ctx))
+
+
+class _Group(TyperGroup):
+    """The same of a group of verbs."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _without_type(super().get_params(ctx))
+
+
+def _without_type(params: Iterable[Any]) -> list[Any]:
+    found = list(params)
+    for param in found:
+        if getattr(param, "is_flag", False):
+            param.metavar = ""
+    return found
+
+
+def switches_without_type(app: typer.Typer) -> None:
+    """Have the help of all verbs of `app`, and of its groups, name no type after a switch: it takes no value."""
+    app.info.cls = _Group
+    for command in app.registered_commands:
+        command.cls = _Command
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            switches_without_type(group.typer_instance)

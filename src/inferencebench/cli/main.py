@@ -2,6 +2,9 @@
 
 import errno
 import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
 
 import typer
 
@@ -29,23 +32,33 @@ from inferencebench.cli import (
     trace,
     tune,
 )
-from inferencebench.cli.common import end_on_sigterm, stderr
+from inferencebench.cli.common import end_on_sigterm, stderr, switches_without_type
 from inferencebench.errors import BenchError
 
 EXIT_BUG, EXIT_INPUT, EXIT_MISSING, EXIT_INTERRUPTED = 1, 2, 3, 130
-OS_EXIT_CODES = {
-    errno.ENOSPC: EXIT_MISSING,
-    errno.EDQUOT: EXIT_MISSING,
-    errno.EROFS: EXIT_MISSING,
-    errno.EACCES: EXIT_INPUT,
-    errno.EPERM: EXIT_INPUT,
-    errno.ENOTDIR: EXIT_INPUT,
-    errno.EEXIST: EXIT_INPUT,
-    errno.EISDIR: EXIT_INPUT,
-    errno.ENAMETOOLONG: EXIT_INPUT,
-    errno.ELOOP: EXIT_INPUT,
+
+
+class Mendable(NamedTuple):
+    """An error of the file system that a user can mend."""
+
+    exit_code: int
+    remedy: str
+
+
+OS_ERRORS = {
+    errno.ENOSPC: Mendable(EXIT_MISSING, "make room, or name another place"),
+    errno.EDQUOT: Mendable(EXIT_MISSING, "make room, or name another place"),
+    errno.EROFS: Mendable(EXIT_MISSING, "name a place that can be written to"),
+    errno.EACCES: Mendable(EXIT_INPUT, "name a place that this user may read and write"),
+    errno.EPERM: Mendable(EXIT_INPUT, "name a place that this user may read and write"),
+    errno.ENOENT: Mendable(EXIT_INPUT, "nothing can be made there: name a directory that can be made"),
+    errno.ENOTDIR: Mendable(EXIT_INPUT, "a file is in the way: name a directory that can be made"),
+    errno.EEXIST: Mendable(EXIT_INPUT, "it is no directory: name another"),
+    errno.EISDIR: Mendable(EXIT_INPUT, "a file belongs there: move it away, or name another place"),
+    errno.ENAMETOOLONG: Mendable(EXIT_INPUT, "give a shorter name"),
+    errno.ELOOP: Mendable(EXIT_INPUT, "links lead in a circle: name another place"),
 }
-"""Errors of the file system that a user can mend; any other is a bug."""
+"""Any other is a bug; so is a file that is missing (ENOENT), where others can be made beside it."""
 
 app = typer.Typer(
     name="inferencebench",
@@ -76,6 +89,7 @@ app.add_typer(export.app, name="export")
 app.add_typer(spaces.app, name="spaces")
 app.command("tune")(tune.tune)
 app.command("audit")(audit.audit)
+switches_without_type(app)
 
 
 def _version(shown: bool) -> None:
@@ -110,16 +124,26 @@ def _exit_code() -> int:
         _say(str(error))
         return error.exit_code
     except OSError as error:
-        if error.errno not in OS_EXIT_CODES:
+        known = OS_ERRORS.get(error.errno or 0)
+        if known is None or (error.errno == errno.ENOENT and not _barren(Path(str(error.filename)).parent)):
             raise
-        _say(f"{error.filename or 'file system'}: {error.strerror}")
-        return OS_EXIT_CODES[error.errno]
+        _say(f"{error.filename or 'file system'}: {error.strerror}; {known.remedy}")
+        return known.exit_code
     except Exception as error:
         # Usage errors of click, of which typer carries a copy of its own in some versions.
         if not hasattr(error, "format_message"):
             raise
         _say(error.format_message())
         return EXIT_INPUT
+
+
+def _barren(folder: Path) -> bool:
+    """Whether it is a directory in which nothing can be made, such as /proc."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return False
+    except OSError:
+        return folder.is_dir()
 
 
 def _say(text: str) -> None:
