@@ -209,6 +209,8 @@ def test_given_up_runs_give_the_command_exit_code_1(
 
     file = tmp_path / "c.toml"
     file.write_text('name = "t"\n[matrix]\nsuites = ["laptop"]\nagents = ["script:a"]\nscenarios = ["decode"]\n')
+    (tmp_path / "a").touch()
+    monkeypatch.chdir(tmp_path)
     made: list[Scripted] = []
 
     def get(campaign: object, folder: Path) -> Scripted:

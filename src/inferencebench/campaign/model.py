@@ -1,18 +1,28 @@
 """The campaign file: what is run, where, and within which limits."""
 
+import json
+import math
 import tomllib
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from inferencebench.errors import UserError
 from inferencebench.run.spec import Condition
 from inferencebench.suites.explain import explain
 from inferencebench.suites.model import Record, ScenarioName, SeedPair
 
+TOO_DEEP = "tables or arrays are nested too deeply; a campaign needs three levels"
+
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class Finite(Record):
+    """A part of a campaign file, in which a number is never endless."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
 
 class Matrix(Record):
@@ -28,6 +38,20 @@ class Matrix(Record):
     conditions: Annotated[tuple[Condition, ...], Field(min_length=1)] = (Condition(),)
     repeats: Annotated[int, Field(gt=0)] = 1
     """Runs per cell and seed pair, numbered from 0."""
+
+    @field_validator("seed_pairs")
+    @classmethod
+    def _seeds_differ(cls, pairs: tuple[SeedPair, ...]) -> tuple[SeedPair, ...]:
+        if same := [pair for pair in pairs if pair.dev == pair.eval]:
+            raise ValueError(f"the dev and the eval seed must differ, and both are {same[0].dev}")
+        return pairs
+
+    @field_validator("conditions")
+    @classmethod
+    def _budgets_end(cls, conditions: tuple[Condition, ...]) -> tuple[Condition, ...]:
+        if any(math.isinf(condition.budget_s or 0.0) for condition in conditions):
+            raise ValueError("budget_s: inf is wrong; give seconds")
+        return conditions
 
 
 class Exclude(Record):
@@ -45,7 +69,7 @@ class Exclude(Record):
         return self
 
 
-class Bounds(Record):
+class Bounds(Finite):
     """Where a campaign stops placing runs; what runs then is finished."""
 
     max_usd: Annotated[float, Field(gt=0)] | None = None
@@ -53,15 +77,20 @@ class Bounds(Record):
     max_device_hours: Annotated[float, Field(gt=0)] | None = None
 
 
-class Rates(Record):
+class Rates(Finite):
     """Prices for estimates and spend."""
 
     device_usd_per_hour: Annotated[float, Field(ge=0)] = 0.0
     agent_usd_per_hour: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     """Expected API spend of an agent (its full name, may hold `*`), in US dollars per hour of budget."""
 
+    @property
+    def given(self) -> bool:
+        """Whether there is any price; without one what is spent is not known, rather than nothing."""
+        return bool(self.device_usd_per_hour or any(self.agent_usd_per_hour.values()))
 
-class Retry(Record):
+
+class Retry(Finite):
     """What happens after an infrastructure failure; runs that were scored are never repeated."""
 
     attempts: Annotated[int, Field(gt=0)] = 3
@@ -69,7 +98,7 @@ class Retry(Record):
     """Before the second attempt; doubles with each."""
 
 
-class Placement(Record):
+class Placement(Finite):
     """Where runs go."""
 
     kind: str = "local"
@@ -83,7 +112,7 @@ class Placement(Record):
     """Options of the executor, by the names in its documentation (`partition`, `gres`, `address`, …)."""
 
 
-class Campaign(Record):
+class Campaign(Finite):
     """A campaign file, read and checked."""
 
     name: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_.-]*$")]
@@ -106,15 +135,25 @@ def load(path: Path) -> Campaign:
 
     Raises UserError with file, key and what would be right."""
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        # Strict, and by way of JSON: true is no number, but an array is a tuple and a name an enum.
+        return Campaign.model_validate_json(_json(path), strict=True)
+    except ValidationError as error:
+        deep = error.errors()[0]["type"] == "json_invalid"
+        raise UserError(f"{path}: {TOO_DEEP if deep else explain(error, Campaign)}") from None
+
+
+def _json(path: Path) -> str:
+    """The TOML file as JSON."""
+    try:
+        return json.dumps(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}; name a campaign file (TOML)") from None
+    except RecursionError:
+        raise UserError(f"{path}: {TOO_DEEP}") from None
+    except TypeError:
+        raise UserError(f"{path}: holds a date or a time, which no key of a campaign takes; use quotes") from None
     except ValueError as error:
         raise UserError(f"{path}: not valid TOML: {error}") from None
-    try:
-        return Campaign.model_validate(content)
-    except ValidationError as error:
-        raise UserError(f"{path}: {explain(error, Campaign)}") from None
 
 
 def cells(matrix: Matrix) -> list[tuple[str, str, Condition, int]]:

@@ -68,9 +68,9 @@ class Plan:
         return sum(task.estimated_s * max(task.devices, 1) for task in self.tasks) / 3600
 
     @property
-    def usd(self) -> float:
-        """Estimated spend, US dollars."""
-        return sum(task.estimated_usd for task in self.tasks)
+    def usd(self) -> float | None:
+        """Estimated spend, US dollars; None without a price."""
+        return sum(task.estimated_usd for task in self.tasks) if self.campaign.rates.given else None
 
     @property
     def disk_gib(self) -> float:
@@ -98,7 +98,10 @@ def plan(campaign: Campaign) -> Plan:
 
 @cache
 def _suite(name: str, scale: float) -> Suite:
-    return scaled(suites.load(name), scale)
+    try:
+        return scaled(suites.load(name), scale)
+    except RuntimeError as error:  # a home directory that nobody has
+        raise UserError(f"{name}: no such file: {error}") from None
 
 
 def _scenarios(suite: Suite, campaign: Campaign) -> list[Scenario]:

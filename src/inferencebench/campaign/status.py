@@ -39,6 +39,8 @@ class CampaignStatus(Record):
     eta_s: float | None
     """At the pace so far; None before the first run ended or after the last."""
     spent: Spend
+    priced: bool
+    """Whether the campaign has prices, or its runs said any; if not, the dollars are not known."""
     stopped: str | None
     """Why nothing more is placed: a bound that is reached, or it was cancelled; None: it goes on."""
     stuck: tuple[str, ...]
@@ -87,6 +89,7 @@ def status(plan: Plan, out: Path) -> CampaignStatus:
         done_share=share,
         eta_s=_eta_s(journal, share, now),
         spent=spent,
+        priced=plan.campaign.rates.given or spent.usd > 0,
         stopped="it was cancelled" if journal.cancelled() else stop(plan.campaign, spent),
         stuck=tuple(stuck),
         warnings=_refusing(journal.rests()),

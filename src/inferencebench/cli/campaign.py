@@ -25,10 +25,9 @@ def plan(file: FileArgument, json: JsonOption = False) -> None:
 
     Example: inferencebench campaign plan nightly.toml
     """
-    from inferencebench.campaign import model
-    from inferencebench.campaign import plan as planning
+    from inferencebench.campaign.check import checked
 
-    the_plan = planning.plan(model.load(file))
+    the_plan = checked(file)
     if json:
         print_json(plan_json(the_plan))
     else:
@@ -46,17 +45,15 @@ def run(
 
     Example: inferencebench campaign run nightly.toml --out runs
     """
-    from inferencebench.campaign import model
-    from inferencebench.campaign import plan as planning
+    from inferencebench.campaign.check import checked
     from inferencebench.campaign.driver import Driver
     from inferencebench.campaign.executors import registry
     from inferencebench.campaign.journal import FOLDER
     from inferencebench.campaign.status import status
     from inferencebench.errors import MissingError
 
-    campaign = model.load(file)
-    the_plan = planning.plan(campaign)
-    executor = registry.get(campaign, out / FOLDER)
+    the_plan = checked(file)
+    executor = registry.get(the_plan.campaign, out / FOLDER)
     probe = executor.probe()
     if not probe.ok:
         raise MissingError(f"executor {executor.name}: {probe.detail}; {probe.remedy}")

@@ -30,7 +30,7 @@ def plan_json(plan: "Plan") -> dict[str, object]:
         "runs": len(plan.tasks),
         "baselines": sum(t.after is None for t in plan.tasks),
         "device_hours": round(plan.device_hours, 2),
-        "estimated_usd": round(plan.usd, 2),
+        "estimated_usd": None if plan.usd is None else round(plan.usd, 2),
         "disk_gib": round(plan.disk_gib, 1),
         "tasks": tasks,
     }
@@ -46,7 +46,7 @@ def show_plan(plan: "Plan") -> None:
     baselines = sum(t.after is None for t in plan.tasks)
     stdout().print(
         f"{len(plan.tasks)} runs ({baselines} baselines first), about {plan.device_hours:.1f} device hours, "
-        f"${plan.usd:.2f}, {plan.disk_gib:.1f} GiB; executor {plan.campaign.executor.kind}",
+        f"{_usd(plan.usd)}, {plan.disk_gib:.1f} GiB; executor {plan.campaign.executor.kind}",
         highlight=False,
     )
 
@@ -66,9 +66,13 @@ def show_status(found: "CampaignStatus") -> None:
     states = ", ".join(f"{count} {state}" for state, count in sorted(found.states.items()))
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(found.outcomes.items()))
     eta = f", about {found.eta_s / 60:.0f} min to go" if found.eta_s is not None else ""
-    spent = f"{found.spent.device_hours:.2f} device hours, ${found.spent.usd:.2f}"
+    spent = f"{found.spent.device_hours:.2f} device hours, {_usd(found.spent.usd if found.priced else None)}"
     ending = f"; nothing more is placed: {found.stopped}" if found.stopped else ""
     text = f"{found.done_share:.0%} done: {states}{f' ({outcomes})' if outcomes else ''}{eta}; {spent}{ending}"
     stdout().print(text, highlight=False, soft_wrap=True)
     for warning in found.warnings:
         stdout().print(warning, style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+
+def _usd(usd: float | None) -> str:
+    return "no price" if usd is None else f"${usd:.2f}"

@@ -1,6 +1,7 @@
 """From an executor's name in a campaign file to the executor."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -8,16 +9,18 @@ from inferencebench.campaign.executors.contract import Executor
 from inferencebench.campaign.model import Campaign
 from inferencebench.campaign.plan import plan
 from inferencebench.doctor.gpu import scan_gpus
-from inferencebench.errors import UserError
+from inferencebench.errors import MissingError, UserError
 from inferencebench.run.machine import visible_devices
 
 GROUP = "inferencebench.executors"
+LOCAL_OPTIONS = {"python"}
 
 
 def local(campaign: Campaign, folder: Path) -> Executor:
     """This machine: the GPUs that are there and visible, or CPU slots."""
     from inferencebench.campaign.executors.local import LocalExecutor
 
+    _check_local(campaign)
     visible, count = visible_devices(), len(scan_gpus().gpus)
     gpus = [number for number in range(count) if visible is None or number in visible]
     return LocalExecutor(campaign.executor.slots, gpus, needs=most_devices(campaign))
@@ -55,6 +58,23 @@ BUILTIN: dict[str, Callable[[Campaign, Path], Executor]] = {
     "ray": ray,
     "htcondor": htcondor,
 }
+
+
+def check(campaign: Campaign) -> None:
+    """Whether the campaign's executor is known and takes its options; needs neither a scheduler nor its library.
+
+    Raises UserError if not."""
+    if campaign.executor.kind == "local":
+        _check_local(campaign)
+        return
+    with suppress(MissingError, ImportError):
+        get(campaign, Path())
+
+
+def _check_local(campaign: Campaign) -> None:
+    if unknown := sorted(campaign.executor.options.keys() - LOCAL_OPTIONS):
+        known = ", ".join(sorted(LOCAL_OPTIONS))
+        raise UserError(f"executor.options.{unknown[0]}: not an option of local; known are {known}")
 
 
 def get(campaign: Campaign, folder: Path) -> Executor:
