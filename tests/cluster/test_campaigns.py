@@ -179,7 +179,7 @@ def check_others_had_not_begun(out: Path, rows: list[dict[str, Any]], lost: str)
 
 def test_ray_loses_a_node(ray_cluster: Any, folder: Path, local: tuple[Path, list[dict[str, Any]]]) -> None:
     extra = ray_cluster.add_node(**NODE)
-    running = Running(folder, "ray", f'address = "{ray_cluster.address}"\n')
+    running = Running(folder, "ray", f'address = "{ray_cluster.address}"\ncpus = 1\n')
     mark = f"node={extra.node_id[:12]}"
 
     def there() -> list[str]:

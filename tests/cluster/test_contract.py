@@ -31,7 +31,7 @@ def executor(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest
         made = SlurmExecutor(Placement(kind="slurm", options={"cpus": 1}), tmp_path / "slurm")
     elif request.param == "ray":
         address = request.getfixturevalue("ray_cluster").address
-        made = RayExecutor(Placement(kind="ray", options={"address": address}), tmp_path / "ray")
+        made = RayExecutor(Placement(kind="ray", options={"address": address, "cpus": 1}), tmp_path / "ray")
     else:
         monkeypatch.setenv("INFERENCEBENCH_CACHE", str(tmp_path / "cache"))
         made = LocalExecutor(2)

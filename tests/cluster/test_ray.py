@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def executor(ray_cluster: Any, tmp_path: Path) -> RayExecutor:
-    return RayExecutor(Placement(kind="ray", options={"address": ray_cluster.address}), tmp_path / "ray")
+    return RayExecutor(Placement(kind="ray", options={"address": ray_cluster.address, "cpus": 1}), tmp_path / "ray")
 
 
 def test_a_lost_node_is_infrastructure_and_nothing_is_repeated_by_ray(

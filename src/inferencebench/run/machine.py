@@ -29,12 +29,12 @@ def by_core(cpus: Iterable[int], topology: Path = TOPOLOGY) -> list[int]:
     """Logical CPUs with the threads of one physical core beside each other, socket by socket.
 
     Linux numbers the second threads of all cores after the first ones: a share by number would split cores."""
-    return sorted(cpus, key=lambda cpu: (*_core(cpu, topology), cpu))
+    return sorted(cpus, key=lambda cpu: (*core_of(cpu, topology), cpu))
 
 
 def shape(cpus: Iterable[int], topology: Path = TOPOLOGY) -> str:
     """What logical CPUs are, whatever their numbers, such as `16 CPUs on 8 cores of 1 socket`."""
-    places = [_core(cpu, topology) for cpu in cpus]
+    places = [core_of(cpu, topology) for cpu in cpus]
     cores, sockets = set(places), {place.socket for place in places}
     return f"{counted(len(places), 'CPU')} on {counted(len(cores), 'core')} of {counted(len(sockets), 'socket')}"
 
@@ -44,17 +44,17 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-class _Core(NamedTuple):
+class Core(NamedTuple):
     """A physical core; its number counts within its socket."""
 
     socket: int
     number: int
 
 
-def _core(cpu: int, topology: Path) -> _Core:
+def core_of(cpu: int, topology: Path) -> Core:
     """Where a logical CPU lies; a core of its own on socket 0 where the kernel does not say."""
     folder = topology / f"cpu{cpu}" / "topology"
-    return _Core(_number(folder / "physical_package_id", 0), _number(folder / "core_id", cpu))
+    return Core(_number(folder / "physical_package_id", 0), _number(folder / "core_id", cpu))
 
 
 def _number(path: Path, unknown: int) -> int:

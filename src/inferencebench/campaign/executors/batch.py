@@ -1,7 +1,8 @@
 """What a scheduler starts on a node: `python -m inferencebench.campaign.executors.batch ORDERS.json INDEX`.
 
 It runs the order's command, hands signals on, and writes the exit code beside the log, so that the end of a run is
-known also after the scheduler has forgotten the job. Where the scheduler knows no time limit, it keeps the order's.
+known also after the scheduler has forgotten the job. Where the scheduler knows no time limit, it keeps the order's;
+where it binds jobs to no cores, the run is bound to some that no other run of the node has.
 """
 
 import json
@@ -9,14 +10,18 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from inferencebench.campaign.executors.contract import Order
+from inferencebench.campaign.executors.cores import share, take
+from inferencebench.doctor.gpu import scan_gpus
 from inferencebench.errors import InfrastructureError, UserError
 from inferencebench.files import write_json
+from inferencebench.run.machine import counted
 from inferencebench.sandbox.namespaces import die_with_parent
 
 HANDED_ON = ("PATH", "HOME", "LANG", "INFERENCEBENCH_CACHE", "XDG_CACHE_HOME")
@@ -24,6 +29,7 @@ HANDED_ON = ("PATH", "HOME", "LANG", "INFERENCEBENCH_CACHE", "XDG_CACHE_HOME")
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 """A scheduler warns with these before it kills; the run ends its servers and keeps what it has."""
 TIMEOUT = "TIMEOUT"
+LOOK_S = 0.5
 GRACE_S = 60.0
 """From SIGTERM to SIGKILL at the time limit, as schedulers give it."""
 
@@ -35,8 +41,9 @@ class End(NamedTuple):
     reason: str
 
 
-def write_orders(path: Path, orders: Sequence[Order], *, keep_limits: bool = False) -> None:
-    """Store orders for the nodes; `keep_limits` where the scheduler itself ends nothing."""
+def write_orders(path: Path, orders: Sequence[Order], *, cpus: float | None, keep_limits: bool = False) -> None:
+    """Store orders for the nodes. `cpus`: what each asks the scheduler for; None: a GPU run has its share of the node,
+    a CPU run all of it. `keep_limits` where the scheduler itself ends nothing."""
     rows = [
         {
             "task": o.task,
@@ -44,6 +51,7 @@ def write_orders(path: Path, orders: Sequence[Order], *, keep_limits: bool = Fal
             "log": str(o.log),
             "env": dict(o.env),
             "devices": o.devices,
+            "cpus": cpus,
             "limit_s": o.time_limit_s if keep_limits else None,
         }
         for o in orders
@@ -51,8 +59,19 @@ def write_orders(path: Path, orders: Sequence[Order], *, keep_limits: bool = Fal
     write_json(path, rows)
 
 
+def cpus_asked(options: Mapping[str, Any]) -> float | None:
+    """`cpus` of an executor's options. Raises UserError when it is no number."""
+    try:
+        return float(options["cpus"]) if "cpus" in options else None
+    except (TypeError, ValueError):
+        raise UserError(f"executor.options.cpus: {options['cpus']!r} is not a number of cores") from None
+
+
 def submit(
-    folder: Path, groups: Iterable[Sequence[Order]], hand_over: Callable[[Path, Sequence[Order]], Sequence[str]]
+    folder: Path,
+    groups: Iterable[Sequence[Order]],
+    hand_over: Callable[[Path, Sequence[Order]], Sequence[str]],
+    cpus: float | None,
 ) -> dict[str, str]:
     """Handles by task. `hand_over` gives the handles of one group, whose orders are stored in the file; the first group
     that is refused ends it, and leaves no files.
@@ -62,7 +81,7 @@ def submit(
     for group in groups:
         path = folder / f"{uuid.uuid4().hex[:12]}.json"
         try:
-            write_orders(path, group)
+            write_orders(path, group, cpus=cpus)
             given = hand_over(path, group)
         except (InfrastructureError, OSError):
             for left in folder.glob(f"{path.stem}.*"):
@@ -110,6 +129,7 @@ def main(arguments: Sequence[str]) -> int:
     log.parent.mkdir(parents=True, exist_ok=True)
     exit_file(path, index).unlink(missing_ok=True)  # a requeued job begins anew
     with log.open("ab") as out:
+        _bind(order, out)
         child = subprocess.Popen(
             order["argv"],
             stdin=subprocess.DEVNULL,
@@ -124,6 +144,33 @@ def main(arguments: Sequence[str]) -> int:
     end = {"exit_code": code} if in_time else {"exit_code": None, "reason": TIMEOUT}
     write_json(exit_file(path, index), {"task": order["task"], **end})
     return code if code >= 0 else 128 - code
+
+
+def _bind(order: Mapping[str, Any], log: BinaryIO) -> None:
+    """Bind this process until its end to cores that no other run of the node has; waits for them. One that was bound
+    already, by the scheduler or to its container's cores, stays as it is."""
+    available = sorted(os.sched_getaffinity(0))
+    if len(available) < (os.cpu_count() or 1):
+        return
+    size = _wanted(order, available)
+    said = False
+    while (block := take(available, size)) is None:
+        if not said:
+            log.write(f"waits for {counted(size, 'core')} that no other run has\n".encode())
+            log.flush()
+            said = True
+        time.sleep(LOOK_S)
+    os.sched_setaffinity(0, block.cpus)
+
+
+def _wanted(order: Mapping[str, Any], available: Sequence[int]) -> int:
+    """How many CPUs an order gets: what it asks for, or its GPUs' share of the node, or all."""
+    if order.get("cpus"):
+        return max(1, int(order["cpus"]))
+    devices = int(order["devices"])
+    if not devices:
+        return len(available)
+    return devices * share(available, max(len(scan_gpus().gpus), devices))
 
 
 def _wait(child: subprocess.Popen[bytes], limit_s: float | None) -> tuple[int, bool]:

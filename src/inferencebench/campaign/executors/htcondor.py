@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from inferencebench.campaign.executors.batch import HANDED_ON, command, exit_file, read_end, submit
+from inferencebench.campaign.executors.batch import HANDED_ON, command, cpus_asked, exit_file, read_end, submit
 from inferencebench.campaign.executors.contract import Life, Order, Status
 from inferencebench.campaign.model import Placement
 from inferencebench.errors import InfrastructureError, UserError
@@ -60,12 +60,13 @@ class HTCondorExecutor:
     detached = True
 
     def __init__(self, placement: Placement, folder: Path) -> None:
-        """Raises UserError for an unknown option."""
+        """Raises UserError for an unknown option, and for a wrong one."""
         if unknown := sorted(placement.options.keys() - OPTIONS):
             raise UserError(
                 f"executor.options.{unknown[0]}: not an option of htcondor; known are {', '.join(sorted(OPTIONS))}"
             )
         self._options: Mapping[str, str | int | float | bool | list[str]] = placement.options
+        self._cpus = cpus_asked(placement.options)
         self._folder = folder.absolute()
 
     def probe(self) -> Probe:
@@ -85,7 +86,7 @@ class HTCondorExecutor:
         groups: dict[tuple[int, int], list[Order]] = defaultdict(list)
         for order in orders:
             groups[order.devices, math.ceil(order.time_limit_s)].append(order)
-        return submit(self._folder, groups.values(), self._submit)
+        return submit(self._folder, groups.values(), self._submit, self._cpus)
 
     def poll(self, handles: Sequence[str]) -> dict[str, Status]:
         """From `condor_q`, and from the exit file of what left the queue. Held jobs are removed."""

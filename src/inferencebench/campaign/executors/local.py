@@ -5,7 +5,6 @@ be cleaned up after a crash. Children die with the driver (SIGTERM first, as on 
 them. What runs longer than its order's limit is ended.
 """
 
-import fcntl
 import os
 import signal
 import subprocess
@@ -13,13 +12,12 @@ import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 from inferencebench.campaign.executors.batch import TIMEOUT
 from inferencebench.campaign.executors.contract import Life, Order, Status
+from inferencebench.campaign.executors.cores import lock, locks_folder, share, take
 from inferencebench.campaign.executors.processes import identity, living
-from inferencebench.paths import cache_dir
 from inferencebench.run.machine import by_core, counted
 from inferencebench.run.neighbours import device_name, foreign_users
 from inferencebench.sandbox.contract import Probe
@@ -67,7 +65,7 @@ class LocalExecutor:
         self._gpus, self._needs = tuple(gpus), needs
         self._cores = tuple(by_core(cores if cores is not None else os.sched_getaffinity(0)))
         self._slots = slots or 1
-        self._locks = cache_dir() / "leases"
+        self._share = share(self._cores, len(self._gpus) or self._slots)
         self._children: dict[str, _Child] = {}
         self._avoided: frozenset[str] = frozenset()
 
@@ -164,30 +162,31 @@ class LocalExecutor:
         return self._avoided.isdisjoint({host, f"{host} gpu {gpu}"})
 
     def _take(self, devices: int) -> Slot | None:
-        """Locks of the wanted devices (of one CPU slot), or None when they are not to be had now."""
-        host = os.uname().nodename
-        slots = [f"{host}-cpu-{n}" for n in range(self._slots)]
+        """The wanted devices (a CPU slot) and cores of which no other run holds one, or None while there are none."""
+        places = self._take_places(devices)
+        if len(places) == max(devices, 1):
+            size = devices * self._share if devices else share(self._cores, self._slots)
+            if block := take(self._cores, size, min(places) // max(devices, 1)):
+                gpus = tuple(self._gpus[index] for index in places) if devices else ()
+                return Slot(gpus, block.cpus, (*places.values(), *block.locks))
+        for fd in places.values():
+            os.close(fd)
+        return None
+
+    def _take_places(self, devices: int) -> dict[int, int]:
+        """Locks of as many free GPUs (CPU slots) as there are, up to those wanted, by their place in the list."""
+        slots = [f"{os.uname().nodename}-cpu-{n}" for n in range(self._slots)]
         names = [f"slot-{device_name(number)}" for number in self._gpus] if devices else slots
-        wanted = max(devices, 1)
-        found: list[int] = []
-        locks: list[int] = []
+        found: dict[int, int] = {}
         for index, name in enumerate(names):
-            if len(found) == wanted:
+            if len(found) == max(devices, 1):
                 break
             gpu = self._gpus[index] if devices else None
             if not self._fit(gpu) or (gpu is not None and foreign_users(gpu)):
                 continue
-            if (lock := _lock(self._locks / f"{name}.lock")) is not None:
-                found.append(index)
-                locks.append(lock)
-        if len(found) < wanted:
-            for lock in locks:
-                os.close(lock)
-            return None
-        share = max(1, len(self._cores) // max(len(names) // wanted, 1))
-        first = (found[0] // wanted * share) % max(len(self._cores) - share + 1, 1)
-        gpus = tuple(self._gpus[index] for index in found) if devices else ()
-        return Slot(gpus, self._cores[first : first + share], tuple(locks))
+            if (fd := lock(locks_folder() / f"{name}.lock")) is not None:
+                found[index] = fd
+        return found
 
     def _start(self, order: Order, slot: Slot) -> subprocess.Popen[bytes]:
         order.log.parent.mkdir(parents=True, exist_ok=True)
@@ -214,20 +213,9 @@ class LocalExecutor:
             )
 
 
-def _lock(path: Path) -> int | None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(fd)
-        return None
-    return fd
-
-
 def _release(slot: Slot) -> None:
-    for lock in slot.locks:
-        os.close(lock)
+    for fd in slot.locks:
+        os.close(fd)
 
 
 def _keep_limit(child: _Child) -> None:

@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from inferencebench.campaign.executors.batch import command, exit_file, read_end, write_orders
+from inferencebench.campaign.executors.batch import command, cpus_asked, exit_file, read_end, write_orders
 from inferencebench.campaign.executors.contract import Life, Order, Status
 from inferencebench.campaign.model import Placement
 from inferencebench.errors import InfrastructureError, MissingError, UserError
@@ -83,7 +83,7 @@ class RayExecutor:
     detached = True
 
     def __init__(self, placement: Placement, folder: Path) -> None:
-        """Raises UserError for an unknown option."""
+        """Raises UserError for an unknown option, and for a wrong one."""
         if unknown := sorted(placement.options.keys() - OPTIONS):
             raise UserError(
                 f"executor.options.{unknown[0]}: not an option of ray; known are {', '.join(sorted(OPTIONS))}"
@@ -91,7 +91,7 @@ class RayExecutor:
         options = placement.options
         self._address = str(options["address"]) if "address" in options else None
         self._resource = str(options.get("resource", RESOURCE))
-        self._cpus = float(str(options.get("cpus", 0)))
+        self._cpus = cpus_asked(options)
         self._python = str(options.get("python", sys.executable))
         self._slots = placement.slots or 1
         self._folder = folder.absolute()
@@ -125,14 +125,14 @@ class RayExecutor:
         """One detached actor each. Raises InfrastructureError when the cluster is away."""
         ray = self._ray()
         path = self._folder / f"{uuid.uuid4().hex[:12]}.json"
-        write_orders(path, orders, keep_limits=True)
+        write_orders(path, orders, cpus=self._cpus, keep_limits=True)
         handles = {}
         for index, order in enumerate(orders):
             name = f"{order.task}-{path.stem}"
             device = {"num_gpus": order.devices} if order.devices else {"resources": {self._resource: 1}}
             actor = ray.remote(Runner).options(
                 name=name, namespace=NAMESPACE, lifetime="detached", max_restarts=0, max_task_retries=0,
-                num_cpus=self._cpus, **device,
+                num_cpus=self._cpus or 0, **device,
             )  # fmt: skip
             actor.remote(str(path), index, self._python)
             handles[order.task] = handle = f"{name}:{index}:{path}"

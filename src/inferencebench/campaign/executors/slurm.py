@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from inferencebench.campaign.executors.batch import HANDED_ON, exit_file, read_exit, submit
+from inferencebench.campaign.executors.batch import HANDED_ON, cpus_asked, exit_file, read_exit, submit
 from inferencebench.campaign.executors.contract import Life, Order, Status
 from inferencebench.campaign.model import Placement
 from inferencebench.errors import InfrastructureError, UserError
@@ -56,12 +56,13 @@ class SlurmExecutor:
     detached = True
 
     def __init__(self, placement: Placement, folder: Path) -> None:
-        """Raises UserError for an unknown option."""
+        """Raises UserError for an unknown option, and for a wrong one."""
         if unknown := sorted(placement.options.keys() - OPTIONS):
             raise UserError(
                 f"executor.options.{unknown[0]}: not an option of slurm; known are {', '.join(sorted(OPTIONS))}"
             )
         self._options: Mapping[str, str | int | float | bool | list[str]] = placement.options
+        self._cpus = cpus_asked(placement.options)
         self._folder = folder.absolute()
         self._avoided: tuple[str, ...] = ()
 
@@ -88,7 +89,7 @@ class SlurmExecutor:
         groups: dict[tuple[int, int], list[Order]] = defaultdict(list)
         for order in orders:
             groups[order.devices, _minutes(order)].append(order)
-        return submit(self._folder, groups.values(), self._submit)
+        return submit(self._folder, groups.values(), self._submit, self._cpus)
 
     def poll(self, handles: Sequence[str]) -> dict[str, Status]:
         """From `squeue`, and from the exit file of what Slurm has forgotten."""
