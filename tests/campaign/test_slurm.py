@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from inferencebench.campaign.executors import registry
 from inferencebench.campaign.executors.contract import Order
 from inferencebench.campaign.executors.slurm import SlurmExecutor
-from inferencebench.campaign.model import Placement
+from inferencebench.campaign.model import Campaign, Matrix, Placement
+from inferencebench.errors import UserError
 
 
 def executor(folder: Path, **options: object) -> SlurmExecutor:
@@ -52,3 +54,35 @@ def test_lines_of_setup_have_a_login_shell(tmp_path: Path, options: dict[str, st
     text = executor(tmp_path, **options).script(tmp_path / "o.json", 1, 0, 5)
     assert text.splitlines()[0] == shell
     subprocess.run(["bash", "-n"], input=text, text=True, check=True)
+
+
+GPU_SUITE = Matrix(suites=("h100-mistral-7b",), agents=("engine:vllm",))
+
+
+@pytest.mark.parametrize(
+    ("options", "devices", "asks"),
+    [
+        ({}, 0, {"exclusive"}),
+        ({"cpus": 4}, 0, {"cpus-per-task=4"}),
+        ({"cpus": 16}, 1, {"cpus-per-task=16", "gres=gpu:1"}),
+        ({"extra": ["--cpus-per-gpu=14"]}, 1, {"cpus-per-gpu=14", "gres=gpu:1"}),
+        ({"extra": "exclusive"}, 1, {"exclusive", "gres=gpu:1"}),
+    ],
+)
+def test_a_gpu_run_takes_its_share_of_a_node(
+    tmp_path: Path, options: dict[str, object], devices: int, asks: set[str]
+) -> None:
+    text = executor(tmp_path, **options).script(tmp_path / "o.json", 1, devices, 5)
+    found = {line.removeprefix("#SBATCH --") for line in text.splitlines()}
+    assert {line for line in found if line.startswith(("cpus", "gres", "exclusive"))} == asks
+
+
+def test_gpu_runs_without_a_number_of_cores_are_refused_at_start(tmp_path: Path) -> None:
+    campaign = Campaign(name="t", matrix=GPU_SUITE, executor=Placement(kind="slurm"))
+    with pytest.raises(UserError, match="GPU runs on slurm need it") as refused:
+        registry.get(campaign, tmp_path)
+    assert "\n" not in str(refused.value)
+    cpu = campaign.model_copy(update={"matrix": Matrix(suites=("laptop",), agents=("engine:vllm",))})
+    assert registry.get(cpu, tmp_path).name == "slurm"
+    enough = Placement(kind="slurm", options={"extra": ["cpus-per-gpu=14"]})
+    assert registry.get(campaign.model_copy(update={"executor": enough}), tmp_path).name == "slurm"

@@ -48,6 +48,7 @@ def write_orders(path: Path, orders: Sequence[Order], *, cpus: float | None, kee
         {
             "task": o.task,
             "argv": list(o.argv),
+            "cwd": str(Path.cwd()),
             "log": str(o.log),
             "env": dict(o.env),
             "devices": o.devices,
@@ -132,6 +133,7 @@ def main(arguments: Sequence[str]) -> int:
         _bind(order, out)
         child = subprocess.Popen(
             order["argv"],
+            cwd=_folder(order["cwd"]),
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
@@ -144,6 +146,11 @@ def main(arguments: Sequence[str]) -> int:
     end = {"exit_code": code} if in_time else {"exit_code": None, "reason": TIMEOUT}
     write_json(exit_file(path, index), {"task": order["task"], **end})
     return code if code >= 0 else 128 - code
+
+
+def _folder(cwd: str) -> str | None:
+    """Where the driver works, which names of suites and agents may be relative to; None: this node does not see it."""
+    return cwd if os.path.isdir(cwd) else None
 
 
 def _bind(order: Mapping[str, Any], log: BinaryIO) -> None:

@@ -35,7 +35,7 @@ def slurm(campaign: Campaign, folder: Path) -> Executor:
     """The cluster that `sbatch` here submits to."""
     from inferencebench.campaign.executors.slurm import SlurmExecutor
 
-    return SlurmExecutor(campaign.executor, folder / "slurm")
+    return SlurmExecutor(campaign.executor, folder / "slurm", most_devices(campaign))
 
 
 def ray(campaign: Campaign, folder: Path) -> Executor:

@@ -3,8 +3,8 @@
 Options of the campaign file: `partition`, `account`, `qos`, `constraint`, `gres` (default `gpu:{devices}` for GPU
 runs), `cpus`, `memory` (as in `--mem`), `setup` (lines of a login shell before the command, such as a module load),
 `extra` (further sbatch options), `python` (the interpreter on the nodes). CPU runs take a whole node (`--exclusive`)
-unless `cpus` is given. The job is told by SIGTERM a minute before its time limit; Slurm may requeue it after a lost
-node, since the same command continues a run.
+unless `cpus` is given; GPU runs need it. The job is told by SIGTERM a minute before its time limit; Slurm may requeue
+it after a lost node, since the same command continues a run.
 """
 
 import math
@@ -31,6 +31,8 @@ RUNNING = {"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "RESIZING", "SIGNALI
 HELD = {"REQUEUE_HOLD", "SPECIAL_EXIT"}
 NEVER = ("launch failed", "PartitionTimeLimit", "BadConstraints", "InvalidAccount", "InvalidQOS")
 """Reasons for which a job stays queued until somebody changes it."""
+CORES = ("cpus-per-", "exclusive", "mincpus", "cores-per-", "ntasks-per-")
+"""What sbatch's options begin with that say how many cores a job gets."""
 ITS_TURN = ("", "None", "Priority", "Resources")
 OPTIONS = {"partition", "account", "qos", "constraint", "gres", "cpus", "memory", "setup", "extra", "python"}
 COLUMNS = "JobArrayID:40,State:24,Reason:60,NodeList:60,exit_code:12,RestartCnt:12"
@@ -55,14 +57,21 @@ class SlurmExecutor:
     name = "slurm"
     detached = True
 
-    def __init__(self, placement: Placement, folder: Path) -> None:
-        """Raises UserError for an unknown option, and for a wrong one."""
+    def __init__(self, placement: Placement, folder: Path, devices: int = 0) -> None:
+        """`devices`: GPUs of the campaign's widest run. Raises UserError for an unknown option, for a wrong one, and
+        for GPU runs whose cores nobody states: with the whole node's, the other GPUs would lie idle."""
         if unknown := sorted(placement.options.keys() - OPTIONS):
             raise UserError(
                 f"executor.options.{unknown[0]}: not an option of slurm; known are {', '.join(sorted(OPTIONS))}"
             )
         self._options: Mapping[str, str | int | float | bool | list[str]] = placement.options
         self._cpus = cpus_asked(placement.options)
+        extra = [str(option).removeprefix("--") for option in _list(placement.options.get("extra"))]
+        if devices and self._cpus is None and not any(option.startswith(CORES) for option in extra):
+            raise UserError(
+                "executor.options.cpus: GPU runs on slurm need it: the cores of a GPU's share of a node, such as 16 "
+                "(or extra = ['exclusive'] for whole nodes)"
+            )
         self._folder = folder.absolute()
         self._avoided: tuple[str, ...] = ()
 
@@ -128,8 +137,10 @@ class SlurmExecutor:
         gres = str(self._options.get("gres", "gpu:{devices}" if devices else ""))
         if gres:
             directives.append(f"gres={gres.format(devices=devices)}")
-        cpus = self._options.get("cpus")
-        directives.append(f"cpus-per-task={cpus}" if cpus else "exclusive")
+        if "cpus" in self._options:
+            directives.append(f"cpus-per-task={self._options['cpus']}")
+        elif not devices:
+            directives.append("exclusive")
         if "memory" in self._options:
             directives.append(f"mem={self._options['memory']}")
         if self._avoided:
