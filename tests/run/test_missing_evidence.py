@@ -102,6 +102,14 @@ def test_samples_without_a_request_are_missing(run: Path) -> None:
         rejudge(run, None)
 
 
+def test_measured_values_have_to_follow_from_the_samples(run: Path) -> None:
+    measured = json.loads((run / "measure" / "measured.json").read_text())
+    measured["measurements"][0]["tpot_s"] *= 0.999
+    (run / "measure" / "measured.json").write_text(json.dumps(measured))
+    with pytest.raises(UserError, match=r"launch-0/requests.parquet: .*other values than follow from these samples"):
+        rejudge(run, None)
+
+
 def test_every_launch_has_to_be_there(run: Path) -> None:
     measured = json.loads((run / "measure" / "measured.json").read_text())
     measured["launches"] *= 2

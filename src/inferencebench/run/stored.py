@@ -1,5 +1,6 @@
 """What a measurement left in its run directory, read back. What is missing is an error: its absence clears no run."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,12 +10,13 @@ from pydantic import BaseModel
 from inferencebench.errors import UserError
 from inferencebench.files import read_jsonl
 from inferencebench.gates.integrity.likelihood import Likelihood
-from inferencebench.load.model import RequestSample, Samples
+from inferencebench.load import metrics
+from inferencebench.load.model import Measurement, RequestSample, Samples
 from inferencebench.load.store import CHUNKS, REQUESTS, read_samples
 from inferencebench.run import listen
 from inferencebench.run.measure import PROBES
 from inferencebench.run.record import Measured
-from inferencebench.suites.model import Record, Suite
+from inferencebench.suites.model import Metric, Record, Suite
 from inferencebench.suites.unreadable import unreadable
 from inferencebench.workload.model import RequestSet
 
@@ -50,13 +52,24 @@ def launch_folders(directory: Path, measured: Measured) -> list[Path]:
 
 
 def samples(directory: Path, measured: Measured) -> list[Samples]:
-    """Timed samples of each launch. Raises UserError when a launch has none, or damaged ones."""
+    """Timed samples of each launch.
+
+    Raises UserError when a launch has none, or damaged ones, or others than its measured values follow from."""
     found = []
-    for folder in launch_folders(directory, measured):
+    for number, folder in enumerate(launch_folders(directory, measured)):
         found.append(reading(folder, read_samples))
         if not found[-1].requests:
             raise damaged(folder / REQUESTS, "no request in it")
+        if number >= len(measured.measurements) or not _follows(measured.measurements[number], found[-1]):
+            raise damaged(folder / REQUESTS, "measured.json has other values than follow from these samples")
     return found
+
+
+def _follows(said: Measurement, samples: Samples) -> bool:
+    """Whether the values that a score is made of are those of the samples."""
+    again = metrics.measurement(metrics.by_profile(samples), min_success_rate=0.0)
+    pairs = ((getattr(said, metric.value), getattr(again, metric.value)) for metric in Metric)
+    return all(one == other or (one and other and math.isclose(one, other, rel_tol=1e-9)) for one, other in pairs)
 
 
 def probes(directory: Path, measured: Measured, planned: RequestSet) -> list[RequestSample]:
