@@ -46,7 +46,7 @@ def test_output_is_capped_with_head_and_tail(tmp_path: Path, monkeypatch: pytest
 def test_logs_are_complete_after_the_deadline(tmp_path: Path) -> None:
     script = tmp_path / "solve.sh"
     script.write_text("echo begun\nexec sleep 600\n")
-    ended = ScriptAgent(str(script)).solve(_session(tmp_path, 1))
+    ended = ScriptAgent(str(script)).solve(_session(tmp_path, 3))
     assert (ended.how, ended.exit_code, ended.survivors) == ("deadline", None, ())
     assert (tmp_path / "logs" / "stdout.log").read_bytes() == b"begun\n"
 

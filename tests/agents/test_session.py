@@ -26,7 +26,7 @@ from inferencebench.suites.load import load
 from tests.agents.llm_server import KEY, Action, Cut, Fail, Say, Shell, scripted
 
 TINY = Path(__file__).parents[1] / "e2e" / "tiny.toml"
-FAST = Policy(last_resume_s=2.0, instant_s=0.0, backoff_s=0.05, max_backoff_s=0.4, term_s=0.5, limit_s=0.5)
+FAST = Policy(last_resume_s=4.0, instant_s=0.0, backoff_s=0.05, max_backoff_s=0.4, term_s=0.5, limit_s=0.5)
 
 
 def _parse(event: dict[str, Any]) -> list[Step]:
@@ -109,7 +109,7 @@ def script(*actions: Action) -> pytest.MarkDecorator:
     Say("y"),
 )
 def test_an_early_exit_is_continued_with_its_home(desk: Desk, model: Any) -> None:
-    ended = desk.solve(6)
+    ended = desk.solve(9)
     assert (ended.how, ended.exit_code) == ("finished", 0)
     assert (desk.folder / "workspace/submission/b").read_text() == "kept\nkept\n"
     steps = desk.rows("trajectory.jsonl")
@@ -135,7 +135,7 @@ def test_an_early_exit_is_continued_with_its_home(desk: Desk, model: Any) -> Non
 def test_a_subscription_is_used_in_the_same_way(desk: Desk, model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ANTHROPIC_API_KEY")
     monkeypatch.setenv("CLAUDE_CODE_OAUTH_TOKEN", "token-4711")
-    assert desk.solve(5).how == "finished"
+    assert desk.solve(8).how == "finished"
     assert model.keys == {"token-4711"}
     assert json.loads((desk.folder / "logs/session/usage.json").read_text())["credential"] == "oauth_token"
 
@@ -145,7 +145,7 @@ def test_a_refused_key_ends_at_once_and_is_not_scored(desk: Desk, model: Any) ->
     began = time.monotonic()
     with pytest.raises(MissingError, match=r"answered no call of m-1 \(1 calls, the last gave 401\)"):
         desk.solve(60)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     for path in desk.folder.rglob("*"):
         assert not path.is_file() or KEY.encode() not in path.read_bytes(), path  # the provider's error repeats it
 
@@ -154,8 +154,8 @@ def test_a_refused_key_ends_at_once_and_is_not_scored(desk: Desk, model: Any) ->
 def test_an_endless_overload_ends_with_the_clock(desk: Desk, model: Any) -> None:
     began = time.monotonic()
     with pytest.raises(MissingError, match=r"the last gave (429|529)"):
-        desk.solve(5)
-    assert time.monotonic() - began < 8
+        desk.solve(8)
+    assert time.monotonic() - began < 12
     assert desk.state["invocations"] >= 2
 
 
@@ -168,7 +168,7 @@ def test_refused_requests_are_hopeless_after_three(desk: Desk, model: Any) -> No
 
 @script(Shell("true"), Cut(), Shell("echo a > submission/a"), Say("x"))
 def test_a_cut_stream_is_cut_for_the_agent_and_continued(desk: Desk, model: Any) -> None:
-    assert desk.solve(5).how == "finished"
+    assert desk.solve(8).how == "finished"
     assert (desk.folder / "workspace/submission/a").exists()
     calls = desk.rows("session/requests.jsonl")
     assert [call["error"] for call in calls[:3]] == [None, "cut: RemoteProtocolError", None]
@@ -178,30 +178,30 @@ def test_a_cut_stream_is_cut_for_the_agent_and_continued(desk: Desk, model: Any)
 @script(Shell("(setsid sleep 4712 & disown); trap '' TERM; sleep 4712"))
 def test_a_hanging_tool_and_its_daemon_end_at_the_deadline(desk: Desk, model: Any) -> None:
     began = time.monotonic()
-    ended = desk.solve(3)
+    ended = desk.solve(6)
     assert (ended.how, ended.survivors) == ("deadline", ())
-    assert time.monotonic() - began < 3.5
+    assert time.monotonic() - began < 9
     assert not [p for p in psutil.process_iter(["cmdline"]) if "4712" in (p.info["cmdline"] or [])]
 
 
 @script(Shell("rm -rf /workspace/* ~/.fake; ls -A /workspace > /tmp/left"), Say("x"), Shell("cat /tmp/left"), Say("y"))
 def test_a_deleted_workspace_does_not_stop_the_session(desk: Desk, model: Any) -> None:
-    assert desk.solve(5).how == "finished"
+    assert desk.solve(8).how == "finished"
     assert list((desk.folder / "workspace").iterdir()) == []
 
 
 @script(Shell("head -c 50000000 /dev/zero | tr '\\0' x"), Say("x"))
 def test_a_flood_is_capped_and_the_end_is_still_seen(desk: Desk, model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contract, "CAP_BYTES", 1 << 20)
-    assert desk.solve(12, policy=FAST._replace(last_resume_s=11)).how == "finished"
+    assert desk.solve(24, policy=FAST._replace(last_resume_s=23)).how == "finished"
     assert (desk.folder / "logs/session/stdout-000.log").stat().st_size < 2 << 20
 
 
 @script(Say(""))
 def test_a_model_that_replies_nothing_is_asked_again_with_pauses(desk: Desk, model: Any) -> None:
-    ended = desk.solve(6, policy=FAST._replace(instant_s=5.0))
+    ended = desk.solve(9, policy=FAST._replace(instant_s=5.0))
     assert ended.how == "finished"
-    assert 3 <= desk.state["invocations"] <= 14
+    assert 3 <= desk.state["invocations"] <= 16
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ CONNECT = (
 
 @script(Shell(f'"$IB_PYTHON" -I -c "{CONNECT}" > submission/models; echo $HTTPS_PROXY >> submission/models'), Say("x"))
 def test_with_a_network_the_model_is_reached_all_the_same(desk: Desk, model: Any) -> None:
-    session = dataclasses.replace(desk.session(Clock(6)), net="open")
+    session = dataclasses.replace(desk.session(Clock(9)), net="open")
     assert CliAgent(FAKE, "m-1", FAST).solve(session).how == "finished"
     assert (desk.folder / "workspace/submission/models").read_text() == "200\nhttp://127.0.0.1:4180\n"
     assert {call["status"] for call in desk.rows("session/requests.jsonl")} == {200}
@@ -252,14 +252,14 @@ def test_a_crash_of_the_harness_continues_with_the_same_clock(
     epoch = time.time()
     with monkeypatch.context() as patch:
         patch.setattr(CliAgent, "name", "x", raising=False)
-        patch.setattr("inferencebench.agents.events.EventReader.read", _dies_after(1.5))
+        patch.setattr("inferencebench.agents.events.EventReader.read", _dies_after(3.5))
         with pytest.raises(SystemExit):
-            CliAgent(FAKE, "m-1", FAST).solve(desk.session(Clock.since(6, epoch)))
+            CliAgent(FAKE, "m-1", FAST).solve(desk.session(Clock.since(10, epoch)))
     before = desk.state
     assert (before["invocations"], before["ended"]) == (1, None)
-    ended = CliAgent(FAKE, "m-1", FAST).solve(desk.session(Clock.since(6, epoch)))
+    ended = CliAgent(FAKE, "m-1", FAST).solve(desk.session(Clock.since(10, epoch)))
     assert ended.how == "deadline"
-    assert 5 < time.time() - epoch < 7.5
+    assert 9 < time.time() - epoch < 14
     assert desk.state["session_id"] == before["session_id"]
     assert desk.state["invocations"] == 2
     assert len({call["invocation"] for call in desk.rows("session/requests.jsonl")}) == 2
@@ -296,7 +296,7 @@ TRY_OTHER_CALLS = "\n".join(
 
 @script(Shell(f"{TRY_OTHER_CALLS}\ncat /proc/*/environ > submission/env"), Say("x"))
 def test_only_calls_of_the_model_pass_and_the_key_is_nowhere(desk: Desk, model: Any) -> None:
-    desk.solve(5)
+    desk.solve(8)
     refused = [call for call in desk.rows("session/requests.jsonl") if call["refused"]]
     assert [call["path"] for call in refused[:3]] == ["/v1/files", "/admin", "/v1/messages/batches"]
     assert b"placeholder" in (desk.folder / "workspace/submission/env").read_bytes()

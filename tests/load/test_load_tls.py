@@ -20,13 +20,17 @@ REPLY = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 
 
 def serve(listener: socket.socket, context: ssl.SSLContext, replies: int) -> None:
     """Answer requests on one connection; each reply is larger than a TLS record."""
+    listener.settimeout(30)
     sock, _ = listener.accept()
     with context.wrap_socket(sock, server_side=True) as secure:
         body = EVENT * 500 + b"data: [DONE]\n\n"
         for _ in range(replies):
             request = b""
             while not request.endswith(b"}"):
-                request += secure.recv(65536)
+                received = secure.recv(65536)
+                if not received:
+                    return
+                request += received
             secure.sendall(REPLY % len(body) + body)
 
 
@@ -42,14 +46,14 @@ def test_tls(tmp_path: Path, recorder: str) -> None:
     trust = ssl.create_default_context(cafile=str(certificate))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        thread = threading.Thread(target=serve, args=(listener, server, 3))
+        thread = threading.Thread(target=serve, args=(listener, server, 3), daemon=True)
         thread.start()
 
         def connect() -> socket.socket:
             return trust.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname="localhost")
 
         recording = client.run(Target(connect, "localhost"), plan(3, 1, tokens=500, recorder=recorder))
-        thread.join()
+        thread.join(30)
     samples = parse.samples(recording, words)
     assert recording.client.endswith("user-stamps")
     assert [(r.ok, r.counted_tokens) for r in samples.requests] == [(True, 500)] * 3

@@ -1,5 +1,6 @@
 """Real sandboxes for the tests: every back end, started with small standard-library programs."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,6 +32,11 @@ def marked(marker: str) -> list[int]:
             except OSError:
                 continue
     return found
+
+
+def control_groups(name: str) -> list[str]:
+    """Control groups of that name; others may come and go meanwhile."""
+    return [path for path, groups, _ in os.walk("/sys/fs/cgroup") if name in groups]
 
 
 class Box:

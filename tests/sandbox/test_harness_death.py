@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from inferencebench.sandbox import registry
-from tests.sandbox.conftest import DAEMONS, marked, wait_for
+from tests.sandbox.conftest import DAEMONS, control_groups, marked, wait_for
 
 HARNESS = """
 import sys, time
@@ -50,7 +50,7 @@ def test_harness_death_ends_everything(name: str, tmp_path: Path) -> None:
     wait_for(lambda: not marked(f"inside-{marker}"), timeout_s=5)
     wait_for(lambda: _ended(warden), timeout_s=5)
     for group in groups:
-        assert not list(Path("/sys/fs/cgroup").rglob(group))
+        assert not control_groups(group)
 
 
 def _ended(pid: int) -> bool:

@@ -50,7 +50,7 @@ def test_opened_files_are_seen_through_the_wall(walled: Box) -> None:
     for name, size in (("weights", 3000), ("deep/shard", 2000), ("unread", 1000)):
         (model / name).write_bytes(bytes(size))
     spec = walled.spec(mounts=(*walled.spec().mounts, Mount(model, "/model")))
-    script = "cat /model/weights /model/deep/shard; stat /model/unread; mkdir made; sleep 0.3; echo x > made/own"
+    script = "cat /model/weights /model/deep/shard; stat /model/unread; mkdir made; sleep 2; echo x > made/own"
     with OpenedFiles({"/model": model, "/workspace/submission": walled.work}) as files:
         process = walled.run(["/bin/sh", "-c", script], spec)
         while process.poll() is None:

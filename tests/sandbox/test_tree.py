@@ -7,7 +7,7 @@ import sys
 HELPER_OUTSIDE = """
 import json, subprocess, sys, time
 from inferencebench.sandbox import tree
-tree.KILL_TIMEOUT_S = 1.0
+tree.KILL_TIMEOUT_S = 10.0
 init = subprocess.Popen(["true"])
 init.wait()
 helper = subprocess.Popen(["sleep", "100"])
@@ -21,4 +21,4 @@ def test_what_a_container_program_leaves_outside_is_ended_too() -> None:
     done = subprocess.run([sys.executable, "-c", HELPER_OUTSIDE], capture_output=True, text=True, check=True)
     survivors, code, seconds = json.loads(done.stdout)
     assert (survivors, code) == ([], -9)
-    assert 0.4 < seconds < 1.0, "half of the time to clean up"
+    assert 4 < seconds < 10, "half of the time to clean up"

@@ -69,9 +69,9 @@ def test_hostile_model_ids_make_one_short_line(best: Kitchen) -> None:
 def test_not_yet_until_the_time_is_over(best: Kitchen, behaviour: str, reason: str) -> None:
     server = best.python(MODELS, behaviour)
     begun = time.monotonic()
-    with pytest.raises(ServerFailed, match=f"not ready after 1 s: .*{reason}") as caught:
-        server.wait_ready(1, MODEL)
-    assert time.monotonic() - begun < 4
+    with pytest.raises(ServerFailed, match=f"not ready after 4 s: .*{reason}") as caught:
+        server.wait_ready(4, MODEL)
+    assert time.monotonic() - begun < 10
     assert caught.value.server_exit_code is None
 
 
