@@ -7,7 +7,7 @@ import typer
 
 from inferencebench.cli import load_options as options
 from inferencebench.cli.common import JsonOption, notes, print_json, stderr, stdout
-from inferencebench.errors import UserError
+from inferencebench.errors import BenchError, UserError
 
 if TYPE_CHECKING:
     from inferencebench.load.compare import Comparison, Side
@@ -88,7 +88,9 @@ def compare(
     found = comparing.compare(*sides, paired=live[0], margin=margin, judged=tuple(metric or comparing.JUDGED))
     if json:
         print_json(found)
-    else:
+    if not found.figures:
+        raise BenchError(f"nothing to compare: {_missing(found)}")
+    if not json:
         _show(found)
     for which, side in (("A", found.a), ("B", found.b)):
         notes(f"{which} is not valid: {reason}" for reason in side.invalid_reasons)
@@ -125,6 +127,13 @@ def _measure(
         return interleaved(repeats, (servers[0][0].url, servers[1][0].url), run)
 
 
+def _missing(found: "Comparison") -> str:
+    """Why there is no figure that both have."""
+    sides = (("A", found.a), ("B", found.b))
+    why = [f"{which} ({side.name}): {'; '.join(side.invalid_reasons)}" for which, side in sides if side.invalid_reasons]
+    return ", ".join(why) or "no figure is in all records of both"
+
+
 def _show(found: "Comparison") -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
@@ -146,6 +155,8 @@ def _show(found: "Comparison") -> None:
         table.add_row(name, *values, f"{figure.slowdown - 1:+.1%}", interval, verdict)
     repeats = f"{len(found.a.repeats)} and {len(found.b.repeats)} repeats{', interleaved' if found.paired else ''}"
     ends = "no regression" if not found.regressions else f"worse: {', '.join(found.regressions)}"
+    if not found.valid:
+        ends = "nothing can be concluded: a measurement is not valid"
     out = stdout()
     out.print(table)
     out.print(

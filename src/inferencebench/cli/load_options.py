@@ -171,8 +171,10 @@ def work_of(
     from inferencebench.load.sources import from_file, from_suite
 
     chosen, stated = load if isinstance(load, tuple) else (load, True)
-    if (suite is None) == (requests is None):
+    if suite is None and requests is None:
         raise UserError("say what to send: --suite NAME --scenario NAME, or --requests FILE.jsonl")
+    if suite is not None and requests is not None:
+        raise UserError("--suite and --requests each say what to send; give one of the two, not both")
     if requests is not None:
         if scenario is not None:
             raise UserError("--scenario belongs to --suite, not to --requests")

@@ -36,7 +36,8 @@ def measure(
     """Measure a running server: TTFT, ITL, TPOT, throughput, from the send and from the schedule.
 
     With --suite the scenario's own load, unless --arrival or --concurrency give another. With --requests the default is
-    a burst; poisson where --rate is given, closed where --duration is.
+    a burst; poisson where --rate is given, closed where --duration is. The exit code is 0 whatever the server answered,
+    nothing included: a script asks `valid` of the record (--json).
 
     Example: inferencebench measure http://127.0.0.1:8000 --suite laptop --scenario decode --json
     """

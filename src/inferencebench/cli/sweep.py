@@ -38,6 +38,7 @@ def sweep(
 
     One measurement per level of --concurrency (default 1,2,4,8,16) or --rate, each with --limit requests or for
     --duration. A suite's prompts are new at every level; those of a file repeat, and may hit the server's prefix cache.
+    The exit code is 0 whatever the server answered, nothing included: a script asks `valid` of each point (--json).
 
     Example: inferencebench sweep http://127.0.0.1:8000 --requests mine.jsonl --concurrency 1,2,4,8 --duration 30s
     """
