@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, ValidationError, field_validator, model_
 from inferencebench.errors import UserError
 from inferencebench.run.spec import Condition
 from inferencebench.suites.explain import explain
-from inferencebench.suites.model import Record, ScenarioName, SeedPair
+from inferencebench.suites.model import Record, SeedPair
 
 TOO_DEEP = "tables or arrays are nested too deeply; a campaign needs three levels"
 
@@ -31,8 +31,8 @@ class Matrix(Record):
     suites: Names
     """Names of built-in suites or TOML files."""
     agents: Names
-    scenarios: tuple[ScenarioName, ...] = ()
-    """None given: all of the suite."""
+    scenarios: tuple[str, ...] = ()
+    """Names or letters; none given: all of the suite."""
     seed_pairs: tuple[SeedPair, ...] = ()
     """None given: all of the suite."""
     conditions: Annotated[tuple[Condition, ...], Field(min_length=1)] = (Condition(),)
@@ -58,15 +58,23 @@ class Exclude(Record):
     """Runs left out: those that match all fields given. Names may hold `*`."""
 
     suite: str = "*"
+    """As in the matrix, or the suite's own name, scaled or not."""
     agent: str = "*"
     scenario: str = "*"
+    """A name or a letter."""
     condition: str = "*"
+    """As `plan` shows it; a budget by its value: `budget_s=600` is `budget_s=600.0`."""
 
     @model_validator(mode="after")
     def _excludes_something_less_than_all(self) -> Self:
         if self == Exclude.model_construct():
             raise ValueError("an exclude needs at least one of suite, agent, scenario, condition")
         return self
+
+    @property
+    def shown(self) -> str:
+        """The fields given."""
+        return ", ".join(f"{name} = {value!r}" for name, value in self.model_dump(exclude_defaults=True).items())
 
 
 class Bounds(Finite):

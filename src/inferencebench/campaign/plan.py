@@ -1,5 +1,6 @@
 """From a campaign to its tasks: one per run directory, baselines first. Pure: reads suites and nothing else."""
 
+import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
@@ -79,18 +80,23 @@ class Plan:
 
 
 def plan(campaign: Campaign) -> Plan:
-    """The tasks of a campaign. Raises UserError for unknown names, or when everything is excluded."""
+    """The tasks of a campaign. Raises UserError for unknown names, for an exclude that matches nothing, or when
+    everything is excluded."""
     tasks: dict[str, Task] = {}
+    used: set[Exclude] = set()
     for name, agent, condition, repeat in cells(campaign.matrix):
         suite = _suite(name, campaign.scale)
         for scenario in _scenarios(suite, campaign):
+            if found := _excludes(campaign.exclude, _names(name, suite, agent, scenario, condition)):
+                used.update(found)
+                continue
             for pair in campaign.matrix.seed_pairs or suite.seed_pairs:
-                if _excluded(campaign.exclude, suite.name, agent, scenario.name, condition):
-                    continue
                 base = _task(campaign, name, suite, scenario, BASELINE_AGENT, Condition(), pair, 0)
                 task = _task(campaign, name, suite, scenario, agent, condition, pair, repeat)
                 tasks.setdefault(base.id, base)
                 tasks.setdefault(task.id, task)
+    if idle := [exclude for exclude in campaign.exclude if exclude not in used]:
+        raise UserError(f"campaign {campaign.name}: the exclude of {idle[0].shown} matches no run of the matrix")
     if not tasks:
         raise UserError(f"campaign {campaign.name}: the excludes leave nothing to run")
     return Plan(campaign, tuple(sorted(tasks.values(), key=lambda task: task.after is not None)))
@@ -98,23 +104,56 @@ def plan(campaign: Campaign) -> Plan:
 
 @cache
 def _suite(name: str, scale: float) -> Suite:
+    return scaled(_full(name), scale)
+
+
+@cache
+def _full(name: str) -> Suite:
     try:
-        return scaled(suites.load(name), scale)
+        return suites.load(name)
     except RuntimeError as error:  # a home directory that nobody has
         raise UserError(f"{name}: no such file: {error}") from None
 
 
 def _scenarios(suite: Suite, campaign: Campaign) -> list[Scenario]:
-    wanted = campaign.matrix.scenarios
-    return [s for s in suite.scenarios if s.name in wanted] if wanted else list(suite.scenarios)
+    """Those of a suite that the matrix names. Raises UserError for a name that none of its suites has."""
+    wanted = {name.strip().lower() for name in campaign.matrix.scenarios}
+    everywhere = [s for name in campaign.matrix.suites for s in _suite(name, campaign.scale).scenarios]
+    for name in sorted(wanted.difference(*map(_called, everywhere))):
+        suites.scenario(suite, name)
+    return [s for s in suite.scenarios if not wanted.isdisjoint(_called(s))] if wanted else list(suite.scenarios)
 
 
-def _excluded(excludes: tuple[Exclude, ...], suite: str, agent: str, scenario: str, condition: Condition) -> bool:
-    values = (suite, agent, scenario, condition.name)
-    return any(
-        all(fnmatchcase(value, pattern) for value, pattern in zip(values, e.model_dump().values(), strict=True))
-        for e in excludes
-    )
+def _called(scenario: Scenario) -> set[str]:
+    """Its name and its letter, as `run` takes them."""
+    return {scenario.name.value, scenario.id.lower()}
+
+
+def _names(
+    suite_name: str, suite: Suite, agent: str, scenario: Scenario, condition: Condition
+) -> tuple[set[str], set[str], set[str], set[str]]:
+    """What the fields of an exclude may say of a cell."""
+    suites_ = {suite_name, suite.name, _full(suite_name).name}
+    return suites_, {agent}, _called(scenario) | {scenario.id}, {condition.name}
+
+
+def _excludes(excludes: tuple[Exclude, ...], names: tuple[set[str], ...]) -> list[Exclude]:
+    """The excludes that match a cell of these names."""
+    return [
+        exclude
+        for exclude in excludes
+        for patterns in [(exclude.suite, exclude.agent, exclude.scenario, _by_value(exclude.condition))]
+        if all(any(fnmatchcase(n, pattern) for n in given) for given, pattern in zip(names, patterns, strict=True))
+    ]
+
+
+def _by_value(condition: str) -> str:
+    """A condition's name with its budget as a condition writes it."""
+    budget = re.search(r"(?<=budget_s=)[0-9.]+(?=[+]|$)", condition)
+    try:
+        return condition.replace(budget[0], str(float(budget[0]))) if budget else condition
+    except ValueError:
+        return condition
 
 
 def _task(
