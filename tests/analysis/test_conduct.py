@@ -175,6 +175,29 @@ def test_published_behaviour(tmp_path: Path) -> None:
         assert round(float(rows[f"mentions {name}"].values["percent"].value or 0)) == percent
 
 
+def test_conduct_is_told_by_trajectories_alone(tmp_path: Path) -> None:
+    """A script leaves none: it names no technique, and was not done early either."""
+    folders = write(tmp_path / "both", [Fake(agent, "A", 0, 2.0) for agent in ("codex:x", "script:y")])
+    worked(folders[0], [{"kind": "message", "text": "quantization"}], SERVE)
+    (folders[1] / "freeze" / "submission").mkdir(parents=True)
+    (folders[1] / "freeze" / "submission" / "start_server.sh").write_text(SERVE)
+    behaviour, failures = counts("behaviour", tmp_path / "both"), counts("failures", tmp_path / "both")
+    for row, shown in (
+        (behaviour["final engine: vllm"], (2, 2)),
+        (behaviour["mentions quantization"], (1, 1)),
+        (behaviour["non-default configurations: 0"], (1, 1)),
+        (failures["declared itself done early"], (0, 1)),
+        (failures["server failed"], (0, 2)),
+    ):
+        assert (row.values["runs"].value, row.values["of"].value) == shown
+    note = "1 runs without a trajectory (scripts, searches) enter no share of conduct"
+    assert note in find("behaviour").table(load([tmp_path / "both"]), Options()).notes
+
+    write(tmp_path / "script", [Fake("script:y", "A", 0, 2.0)])
+    for name, title in (("behaviour", "mentions quantization"), ("failures", "declared itself done early")):
+        assert counts(name, tmp_path / "script")[title].values.keys() == {"what" if name == "behaviour" else "mode"}
+
+
 def test_bad_records_are_skipped_with_a_line_each(tmp_path: Path) -> None:
     folders = write(tmp_path, [Fake("codex:x", letter, seed, 2.0) for letter in "ABCD" for seed in range(3)])
     (folders[0] / "result.json").write_text("{")

@@ -29,6 +29,7 @@ from tests.analysis.published_runs import (
     grid_runs,
     line_of,
     main_runs,
+    quality,
     seen_runs,
     volatility_runs,
     write,
@@ -129,6 +130,30 @@ def test_cost_and_cost_per_speedup(campaign: Path) -> None:
                 assert number(row, name.value) == pytest.approx(expected[letter], rel=0.01), (expected["agent"], letter)
 
 
+def test_what_is_priced_is_said_with_its_price(campaign: Path) -> None:
+    found = made("cost", campaign)
+    titles = {column.key: f"{column.title}, {column.unit}" for column in found.columns}
+    assert (titles["reserved_h"], titles["gpu"]) == ("devices reserved, h", "devices reserved, USD")
+    for row in found.rows:
+        assert number(row, "gpu") == pytest.approx(number(row, "reserved_h") * 1.99)
+        assert number(row, "device_h") == pytest.approx(12 * 7860 / 3600)
+    assert "reserved device hours (each session's whole budget) at 1.99 USD per hour" in found.notes
+
+
+def test_a_cpu_machine_has_no_price_but_one_that_is_given(tmp_path: Path) -> None:
+    write(tmp_path, [Fake("codex:gpt", letter, 0, 2.0, suite="laptop", api_usd=3.0) for letter in "ABCD"])
+    (row,) = made("cost", tmp_path).rows
+    assert (row.values["gpu"].value, row.values["total"].value, number(row, "api")) == (None, None, 12.0)
+    note = "4 runs have no price (1.99 USD is for a GPU): give one by --gpu-usd-per-h"
+    assert note in made("cost", tmp_path).notes
+    assert "decode" not in made("cost-per-speedup", tmp_path).rows[0].values
+    given = Options(gpu_usd_per_h=0.5)
+    (row,) = made("cost", tmp_path, given).rows
+    assert number(row, "gpu") == pytest.approx(number(row, "reserved_h") * 0.5)
+    (row,) = made("cost-per-speedup", tmp_path, given).rows
+    assert number(row, "decode") > 1.5
+
+
 def test_best_of_three(tmp_path: Path) -> None:
     write(tmp_path, best_of_runs())
     rows = by(made("best-of-n", tmp_path).rows, "method")
@@ -161,6 +186,20 @@ def test_outcomes_and_thresholds(tmp_path: Path) -> None:
         assert row.values["max_rank_change"].value == expected["max_rank_change"], expected["tau"]
         for letter, name in NAMES.items():
             assert number(row, name.value) == pytest.approx(expected[f"best_{letter}"], abs=TWO_DIGITS)
+
+
+def test_quality_that_is_not_judged_is_said(tmp_path: Path) -> None:
+    unjudged = quality(0, Outcome.PASSED).model_copy(update={"agreement": 0.01, "passed": True})
+    write(tmp_path, [Fake("codex:gpt", letter, 0, 2.0, extra={"quality": unjudged}) for letter in "ABC"])
+    write(tmp_path, [Fake("codex:gpt", "D", 0, 2.0, Outcome.SERVER_FAILED)])
+    write(tmp_path, [Fake("codex:gpt", letter, 0, 2.0, suite="laptop") for letter in "AB"])
+    note = f"quality is not judged in {SUITE} (random weights)"
+    assert note in made("outcomes", tmp_path).notes
+    assert note in made("main", tmp_path).notes
+    thresholds = made("thresholds", tmp_path)
+    assert {row.values["total"].value for row in thresholds.rows} == {2}
+    assert f"{note}: its runs are left out" in thresholds.notes
+    assert made("thresholds", tmp_path, Options(suite=SUITE)).rows == ()
 
 
 def test_found_and_submitted(tmp_path: Path) -> None:
@@ -207,6 +246,11 @@ def test_time_budget(tmp_path: Path) -> None:
     for method, series in figure["series"].items():
         for hours, expected in zip(figure["hours"], series, strict=True):
             assert number(rows[agent_name(method), hours], "aggregate") == pytest.approx(expected, abs=1e-9)
+
+
+def test_native_columns_say_each_thing_once(campaign: Path) -> None:
+    titles = [f"{column.title}, {column.unit}" for column in made("native", campaign).columns[1:]]
+    assert titles == ["A prefill TTFT, ms", "B decode TPOT, ms", "C throughput, req/s", "D balanced score, "]
 
 
 STRUCTURED = {f"{agent}, structured": "prompt=structured" for agent in ("GPT-5.4 (High)", "Claude Opus 4.7")}

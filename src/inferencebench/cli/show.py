@@ -1,6 +1,8 @@
 """Tables of results for the terminal."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from rich.table import Table
 from rich.text import Text
@@ -56,8 +58,8 @@ def show_result(result: Result, directory: Path) -> None:
     out.print(f"  record: {directory}", highlight=False, markup=False)
 
 
-def show_board(board: Board) -> None:
-    """The leaderboard: one table per suite, unranked rows below the line."""
+def show_board(board: Board, notes: Mapping[str, Sequence[str]] = MappingProxyType({})) -> None:
+    """The leaderboard: one table per suite, unranked rows below the line, then the suite's `notes`."""
     for suite in dict.fromkeys(row.suite for row in board.agents):
         rows = [row for row in board.agents if row.suite == suite]
         cells = {(c.agent, c.condition, c.scenario): c for c in board.cells if c.suite == suite}
@@ -74,6 +76,8 @@ def show_board(board: Board) -> None:
             own = [cells.get((row.agent, row.condition, s)) for s in scenarios]
             table.add_row(*_line(row, own), end_section=last_ranked)
         stdout().print(table)
+        for note in notes.get(suite, ()):
+            stdout().print(f"* {note}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _line(row: AgentRow, cells: list[Cell | None]) -> list[str | Text]:

@@ -84,8 +84,8 @@ def sweep_table(record: "SweepRecord") -> Table:
     table = Table(box=SIMPLE_HEAD, title_justify="left")
     table.title = f"{record.model} at {record.url}, {record.source}"
     goodput = any(point.goodput is not None for point in record.points)
-    columns = (first, "requests/s", "tokens/s", "TTFT p50", "p99", "TPOT p50", "p99", "latency mean, ms")
-    for column in (*columns, *(["goodput/s"] if goodput else []), ""):
+    latencies = ("TTFT p50, ms", "TTFT p99, ms", "TPOT p50, ms", "TPOT p99, ms", "latency mean, ms")
+    for column in (first, "requests/s", "tokens/s", *latencies, *(["goodput/s"] if goodput else []), ""):
         table.add_column(column, justify="right")
     for index, (load, point) in enumerate(zip(record.loads, record.points, strict=True)):
         ttft, tpot = _milliseconds(point.ttft_s), _milliseconds(point.tpot_s)

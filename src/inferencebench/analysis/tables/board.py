@@ -9,6 +9,7 @@ from inferencebench.analysis.runs import Kind, Run, Runs
 from inferencebench.analysis.tables.groups import (
     Group,
     Score,
+    board_notes,
     by_aggregate,
     contestants,
     groups,
@@ -60,7 +61,7 @@ def main(runs: Runs, options: Options) -> Made:
         *scenario_columns(scenarios),
         PASSED,
     ]
-    return Made(columns, rows, [*notes, *uneven(lines), *noise, *_close(lines, score, runs)])
+    return Made(columns, rows, [*notes, *board_notes(lines), *noise, *_close(lines, score, runs)])
 
 
 def _places(lines: Sequence[Group], score: Score) -> tuple[dict[Group, int], dict[Group, tuple[int, int]]]:
@@ -179,9 +180,10 @@ def _bests(line: Group, score: Score) -> tuple[str, ...]:
 UNITS = {
     Metric.TTFT: ("TTFT", "ms", 1e3),
     Metric.TPOT: ("TPOT", "ms", 1e3),
-    Metric.REQUESTS_PER_S: ("throughput", "req/s", 1.0),
+    Metric.REQUESTS_PER_S: ("", "req/s", 1.0),
     Metric.BALANCED: ("score", "", 1.0),
 }
+"""Name beside the scenario's own, unit, and units per SI unit."""
 
 
 def native(runs: Runs, options: Options) -> Made:

@@ -14,6 +14,8 @@ from inferencebench.analysis.tables.groups import (
     scenario_columns,
     scenarios_of,
     scoring,
+    unjudged,
+    unjudged_notes,
 )
 from inferencebench.analysis.tables.model import Column, Family, Made, Options, Row, Value
 from inferencebench.gates.integrity.registry import missing_required
@@ -53,7 +55,7 @@ def outcomes(runs: Runs, options: Options) -> Made:
         Column(key="runs", title="runs"),
         Column(key="percent", title="share", unit="%", digits=1),
     ]
-    return Made(columns, rows, notes)
+    return Made(columns, rows, [*notes, *unjudged_notes(kept)])
 
 
 def _share(title: str, found: Sequence[Run], of: Sequence[Run]) -> Row:
@@ -103,12 +105,16 @@ def _exempt(quality: QualityResult) -> bool:
 
 def thresholds(runs: Runs, options: Options) -> Made:
     """Every run scored again at eight thresholds from its stored answers. Best: per scenario the largest cell mean of
-    an agent. Largest rank change: of any agent's rank by aggregate against that at the suite's own threshold."""
-    kept, notes = contestants(runs.runs, options)
+    an agent. Largest rank change: of any agent's rank by aggregate against that at the suite's own threshold. Suites
+    whose quality is not judged are left out."""
+    found, notes = contestants(runs.runs, options)
+    left_out = unjudged(runs.runs)
+    kept = [run for run in found if run.result.suite not in left_out]
+    notes = [*notes, *(f"{note}: its runs are left out" for note in unjudged_notes(runs.runs))]
     base = _ranks(groups(kept), scoring(options.regression))
     scenarios = scenarios_of(groups(kept))
     own = sorted({run.result.quality.tau for run in kept if run.result.quality})
-    rows = [_at(tau, kept, base, scenarios, options) for tau in sorted({*TAUS, *own})]
+    rows = [_at(tau, kept, base, scenarios, options) for tau in sorted({*TAUS, *own})] if kept else []
     columns = [
         Column(key="tau", title="τ"),
         Column(key="passed", title="passed"),

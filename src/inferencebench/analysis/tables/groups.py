@@ -150,6 +150,22 @@ def uneven(lines: Sequence[Group]) -> list[str]:
     return notes
 
 
+def unjudged(runs: Iterable[Run]) -> list[str]:
+    """Suites whose quality gate asks for complete answers only: on random weights there is nothing else to judge."""
+    found = [run.result for run in runs]
+    return list(dict.fromkeys(r.suite for r in found if r.quality and r.quality.agreement is not None))
+
+
+def unjudged_notes(runs: Iterable[Run]) -> list[str]:
+    """One line for each suite on which passing the quality gate says nothing."""
+    return [f"quality is not judged in {suite} (random weights)" for suite in unjudged(runs)]
+
+
+def board_notes(lines: Sequence[Group]) -> list[str]:
+    """What must stand under a board of these lines."""
+    return [*uneven(lines), *unjudged_notes(run for line in lines for run in line.runs)]
+
+
 def contestants(runs: Sequence[Run], options: Options) -> tuple[list[Run], list[str]]:
     """The agents' runs under the condition asked for: what the paper counts. Where there is no agent, all but
     baselines."""

@@ -67,6 +67,7 @@ class Options(Record):
     condition: str = "default"
     """Of tables that show one condition; `all` for every one."""
     gpu_usd_per_h: float = Field(GPU_USD_PER_H, ge=0)
+    """The default prices GPUs alone; any other, every machine."""
 
     def asks_for(self, run: Run) -> bool:
         """Whether a run is of the suite and the seed pairs."""

@@ -1,6 +1,6 @@
 """What runs cost, and what a unit of speedup costs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from inferencebench.analysis.runs import Run, Runs
 from inferencebench.analysis.tables.groups import (
@@ -13,42 +13,66 @@ from inferencebench.analysis.tables.groups import (
     scoring,
     suite_column,
 )
-from inferencebench.analysis.tables.model import Column, Family, Made, Options, Row, Value
+from inferencebench.analysis.tables.model import GPU_USD_PER_H, Column, Family, Made, Options, Row, Value
 from inferencebench.run.record import Outcome
 
 HOUR_S = 3600.0
 
 
-def gpu_usd(run: Run, usd_per_h: float) -> float:
-    """The device for the session: its budget, which is reserved whole, times the price of all the suite's devices.
+def _devices(run: Run) -> int:
+    return run.spec.suite.hardware.devices if run.spec else 1
 
-    The published figure (12 runs of 2 h at $1.99 are $47.76); measuring and judging come on top of it in `device_h`."""
+
+def reserved_h(run: Run) -> float:
+    """Device hours of the session: its budget, which is reserved whole, on all the suite's devices.
+
+    What the paper prices: 12 runs of 2 h at $1.99 are its $47.76 (Table 12). Measuring and judging are in `used_h`."""
     seconds = run.budget_s if run.budget_s is not None else run.result.cost.solve_s
-    devices = run.spec.suite.hardware.devices if run.spec else 1
-    return seconds / HOUR_S * usd_per_h * devices
+    return seconds / HOUR_S * _devices(run)
 
 
-def run_usd(run: Run, usd_per_h: float) -> float:
-    """Model calls and device of one run, USD."""
-    return (run.result.cost.api_usd or 0.0) + gpu_usd(run, usd_per_h)
+def used_h(run: Run) -> float:
+    """Device hours from the session's begin to the last gate, as they took."""
+    return run.result.cost.total_s / HOUR_S * _devices(run)
 
 
-def _unpriced(runs: Sequence[Run]) -> list[str]:
+def usd_per_h(run: Run, options: Options) -> float | None:
+    """Price of a device hour. The default is a GPU's: a CPU machine has none unless another is given."""
+    gpu = run.spec is not None and run.spec.suite.hardware.kind == "cuda"
+    return options.gpu_usd_per_h if gpu or options.gpu_usd_per_h != GPU_USD_PER_H else None
+
+
+def _usd(runs: Iterable[Run], options: Options) -> float | None:
+    """The reserved device hours of all of them, USD; None where one has no price."""
+    prices = [(reserved_h(run), usd_per_h(run, options)) for run in runs]
+    known = [hours * price for hours, price in prices if price is not None]
+    return sum(known) if len(known) == len(prices) else None
+
+
+def _price_notes(runs: Sequence[Run], options: Options) -> list[str]:
+    """The price and what it is paid for, and what has none."""
     count = sum(run.result.cost.api_usd is None for run in runs)
-    return (
-        [f"{count} runs have no API cost (no model was called, or its price is unknown): counted as 0"] if count else []
-    )
+    unpriced = sum(usd_per_h(run, options) is None for run in runs)
+    notes = []
+    if unpriced < len(runs):
+        notes.append(f"reserved device hours (each session's whole budget) at {options.gpu_usd_per_h:.2f} USD per hour")
+    if unpriced:
+        notes.append(f"{unpriced} runs have no price ({GPU_USD_PER_H} USD is for a GPU): give one by --gpu-usd-per-h")
+    if count:
+        notes.append(f"{count} runs have no API cost (no model was called, or its price is unknown): counted as 0")
+    return notes
 
 
 def cost(runs: Runs, options: Options) -> Made:
-    """USD over all runs of an agent: model calls, plus the device for the whole budget of each session at the given
-    price per device hour. Device hours used: session, measuring, quality and audit as they took."""
+    """USD over all runs of an agent, repeats left out: model calls, plus the device hours reserved, which are the whole
+    budget of each session, at the given price per hour. Device hours used: session, measuring, quality and audit as
+    they took; nothing here prices them."""
     kept, notes = contestants(runs.runs, options)
     lines = groups(kept)
     rows = []
     for line in lines:
         api = sum(run.result.cost.api_usd or 0.0 for run in line.runs)
-        gpu = sum(gpu_usd(run, options.gpu_usd_per_h) for run in line.runs)
+        gpu = _usd(line.runs, options)
         behind = ids(line.runs)
         rows.append(
             Row(
@@ -57,9 +81,10 @@ def cost(runs: Runs, options: Options) -> Made:
                     "method": Value(value=line.label),
                     "runs": Value(value=len(line.runs), runs=behind),
                     "api": Value(value=api, runs=behind),
+                    "reserved_h": Value(value=sum(map(reserved_h, line.runs)), runs=behind),
                     "gpu": Value(value=gpu, runs=behind),
-                    "total": Value(value=api + gpu, runs=behind),
-                    "device_h": Value(value=sum(r.result.cost.total_s for r in line.runs) / HOUR_S, runs=behind),
+                    "total": Value(value=None if gpu is None else api + gpu, runs=behind),
+                    "device_h": Value(value=sum(map(used_h, line.runs)), runs=behind),
                 }
             )
         )
@@ -68,16 +93,17 @@ def cost(runs: Runs, options: Options) -> Made:
         Column(key="method", title="method"),
         Column(key="runs", title="runs"),
         Column(key="api", title="API", unit="USD"),
-        Column(key="gpu", title="device", unit="USD"),
-        Column(key="total", title="total", unit="USD"),
-        Column(key="device_h", title="device used", unit="h"),
+        Column(key="reserved_h", title="devices reserved", unit="h"),
+        Column(key="gpu", title="devices reserved", unit="USD"),
+        Column(key="total", title="API + reserved", unit="USD"),
+        Column(key="device_h", title="devices used", unit="h"),
     ]
-    return Made(columns, rows, [*notes, *_unpriced(kept)])
+    return Made(columns, rows, [*notes, *_price_notes(kept, options)])
 
 
 def cost_per_speedup(runs: Runs, options: Options) -> Made:
-    """USD per unit of speedup: the summed cost of a cell's runs over its mean speedup; a hole where no run passed
-    (settled point 24)."""
+    """USD per unit of speedup: the summed cost of a cell's runs (model calls and reserved device hours, as in `cost`)
+    over its mean speedup; a hole where no run passed (settled point 24), or the devices have no price."""
     kept, notes = contestants(runs.runs, options)
     lines = groups(kept)
     score = scoring(options.regression)
@@ -87,12 +113,13 @@ def cost_per_speedup(runs: Runs, options: Options) -> Made:
         values = {"suite": Value(value=line.suite), "method": Value(value=line.label)}
         for scenario, cell in line.cells.items():
             mean = mean_cell(cell, score)
-            if mean and any(run.result.outcome is Outcome.PASSED for run in cell):
-                spent = sum(run_usd(run, options.gpu_usd_per_h) for run in cell)
-                values[scenario.value] = Value(value=spent / mean, runs=ids(cell))
+            gpu = _usd(cell, options)
+            if mean and gpu is not None and any(run.result.outcome is Outcome.PASSED for run in cell):
+                api = sum(run.result.cost.api_usd or 0.0 for run in cell)
+                values[scenario.value] = Value(value=(api + gpu) / mean, runs=ids(cell))
         rows.append(Row(values=values))
     columns = [*suite_column(lines), Column(key="method", title="method"), *scenario_columns(scenarios, "USD/x")]
-    return Made(columns, rows, [*notes, *_unpriced(kept)])
+    return Made(columns, rows, [*notes, *_price_notes(kept, options)])
 
 
 FAMILIES = (
