@@ -5,7 +5,7 @@ OUT ?= demo
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: bench-campaign bench-load bench-search bench-site demo docs-h100 doctor help install install-dev lint schema test test-agents test-cluster test-kills test-export test-redteam test-search test-site test-vllm
+.PHONY: bench-campaign bench-load bench-search bench-site checkpoint demo docs-h100 doctor help install install-dev lint schema test test-agents test-cluster test-kills test-export test-redteam test-search test-site test-vllm
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -30,23 +30,28 @@ lint: install-dev ## Style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: install-dev lint ## The whole test suite
-	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 --durations 10 --ignore tests/e2e --ignore tests/cluster --ignore tests/site_browser --ignore tests/agents_real
-	$(BIN)/python -m pytest --durations 10 tests/e2e --ignore tests/e2e/test_kills.py
+checkpoint: install-dev
+	@$(BIN)/python -m tests.fetch
 
-test-kills: install-dev ## kill -9 of the harness in every phase, and what the same command makes of it
+test: lint checkpoint ## The whole test suite
+	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 --durations 10 --ignore tests/e2e --ignore tests/ledger/test_ledger_service.py --ignore tests/cluster --ignore tests/site_browser --ignore tests/agents_real
+	$(BIN)/python -m pytest --durations 10 tests/e2e tests/ledger/test_ledger_service.py --ignore tests/e2e/test_kills.py
+
+test-kills: checkpoint ## kill -9 of the harness in every phase, and what the same command makes of it
 	$(BIN)/python -m pytest tests/e2e/test_kills.py
 
-test-redteam: install-dev ## The integrity gate against known cheats and honest controls, in its reduced form
+test-redteam: checkpoint ## The integrity gate against known cheats and honest controls, in its reduced form
 	$(BIN)/python -m pytest tests/redteam
-	@out=$$(mktemp -d) && $(BIN)/inferencebench audit --zoo laptop --reduced --out $$out; code=$$?; rm -rf $$out; exit $$code
+	@out=$$(mktemp -d); audit() { $(BIN)/inferencebench audit --zoo laptop --reduced --out $$out; }; \
+	audit; code=$$?; if [ $$code = 3 ]; then echo "exit code 3, once more where it stopped"; audit; code=$$?; fi; rm -rf $$out; exit $$code
 
 test-agents: install-dev ## The four real command-line agents against a scripted model (installs them by npm)
-	$(BIN)/python -m pytest -n 6 --max-worker-restart 0 tests/agents_real --ignore tests/agents_real/test_runs.py
+	@$(BIN)/python -m tests.fetch --agents
+	$(BIN)/python -m pytest -n 4 --max-worker-restart 0 tests/agents_real --ignore tests/agents_real/test_runs.py
 	$(BIN)/python -m pytest --durations 5 tests/agents_real/test_runs.py
 
 CLUSTER := 'htcondor<25' 's3fs>=2026.9' 'moto[server]>=5.2' kubernetes-validate
-test-cluster: install-dev ## Campaigns on a real Slurm and a real Ray on this machine (installs them where it may)
+test-cluster: checkpoint ## Campaigns on a real Slurm and a real Ray on this machine (installs them where it may)
 	@$(PYTHON) scripts/install.py --venv $(VENV) --dev --apt slurm-wlm --apt munge
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[ray,sync]' $(CLUSTER)
 	$(BIN)/python -m pytest -s --durations 10 tests/cluster tests/campaign/test_htcondor.py tests/campaign/test_recipes.py
@@ -62,7 +67,7 @@ bench-search: install-dev ## Searches against a simulated engine, ours and the p
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[search,smac]'
 	@$(BIN)/python -W ignore benchmarks/bench_search.py
 
-test-search: install-dev ## `tune` and `search:` with a real llama.cpp on the base model, one killed on the way; minutes
+test-search: checkpoint ## `tune` and `search:` with a real llama.cpp on the base model, one killed on the way; minutes
 	IB_SLOW=1 $(BIN)/python -m pytest --timeout 1200 tests/search/test_tune_live.py tests/search/test_search_live.py
 
 test-site: install-dev ## The built site in a real Chromium; screenshots go to site-screenshots
