@@ -54,6 +54,23 @@ def test_every_run_has_a_page_and_stands_on_the_board(records: Path, tmp_path: P
     assert [s["name"] for s in board["scenarios"]] == ["prefill", "decode", "throughput", "balanced"]  # type: ignore[index, attr-defined]
 
 
+def test_a_board_says_what_must_be_read_with_it(copy: Path, tmp_path: Path) -> None:
+    for path in list(copy.rglob("result.json")):
+        record = json.loads(path.read_text())
+        if record["quality"]:
+            record["quality"]["agreement"] = 0.01
+            path.write_text(json.dumps(record))
+        if record["agent"].startswith("claude-code:claude-sonnet") and record["seed_pair"]["dev"] != 21:
+            shutil.rmtree(path.parent)
+    build([copy], tmp_path / "site")
+    (board,) = overview(tmp_path / "site")["boards"]
+    seeds, judged = board["notes"]  # type: ignore[misc]
+    assert "claude-code:claude-sonnet-4-6 has 21-1337 only: compare by --seed-pair 21,1337" in seeds  # type: ignore[has-type]
+    assert judged == "quality is not judged in laptop (random weights)"  # type: ignore[has-type]
+    pages = [page.read_text() for page in (tmp_path / "site" / "runs").glob("*.html")]
+    assert any('<span class="verdict na">not judged</span>' in page for page in pages)
+
+
 def test_unchanged_runs_are_not_written_again(copy: Path, tmp_path: Path) -> None:
     out = tmp_path / "site"
     build([copy], out)

@@ -1,5 +1,6 @@
 """The built site in a real Chromium, from file://: what a reader does, and that nothing leaves the page."""
 
+import json
 import os
 import re
 import shutil
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from inferencebench.site.build import build
-from tests.site.campaigns import campaign
+from tests.site.campaigns import AGENTS, campaign
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
@@ -24,6 +25,17 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     records = tmp_path_factory.mktemp("records")
     campaign(records)
     return build([records], tmp_path_factory.mktemp("site") / "out").front.parent
+
+
+@pytest.fixture(scope="session")
+def few(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The baseline and a script of one request each, each run once more as a repeat."""
+    records = tmp_path_factory.mktemp("few")
+    for folder in campaign(records, (AGENTS[0], AGENTS[12]), requests=1):
+        repeat = Path(shutil.copytree(folder, folder / "r1"))
+        again = json.loads((repeat / "result.json").read_text()) | {"repeat": 1}
+        (repeat / "result.json").write_text(json.dumps(again))
+    return build([records], site.parent / "few").front.parent
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +56,9 @@ def page(browser: Any, site: Path, request: pytest.FixtureRequest) -> Iterator[A
     wrong: list[str] = []
     page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("request", lambda sent: None if sent.url.startswith((site.as_uri(), "data:")) else wrong.append(sent.url))
+    page.on(
+        "request", lambda sent: None if sent.url.startswith((site.parent.as_uri(), "data:")) else wrong.append(sent.url)
+    )
     page.on("dialog", lambda dialog: wrong.append(dialog.message))
     yield page
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the page scrolls sideways"
@@ -111,6 +125,27 @@ def test_a_run_page_shows_hostile_text_as_text(page: Any, site: Path) -> None:
     assert "<script>document.title" in page.locator("h1").inner_text()
     assert "Traceback: out of memory" in page.locator(".steps").first.inner_text()
     assert "[redacted]" in page.locator("pre.code").first.inner_text()
+
+
+def test_a_single_value_is_a_dot_on_an_axis_that_can_be_read(page: Any, few: Path) -> None:
+    page.goto(f"{few.as_uri()}/index.html#q=script")
+    page.locator("#run-table a").first.click()
+    page.wait_for_selector("#latency svg")
+    alone = page.locator("#latency .card", has=page.locator("h3", has_text=re.compile("TTFT|TPOT|latency")))
+    assert alone.count() == 3
+    for card in alone.all():
+        assert card.locator("svg circle").count() == 1
+        ticks = card.locator('svg [aria-label="x-axis tick label"] text').all_text_contents()
+        assert len(ticks) >= 3
+        assert max(map(len, ticks)) <= 6
+
+
+def test_scripts_are_asked_for_no_technique_and_repeats_cost_nothing(page: Any, few: Path) -> None:
+    page.goto(f"{few.as_uri()}/index.html")
+    for chart in ("technique-chart", "configuration-chart"):
+        assert page.locator(f"#{chart}").inner_text() == "No agent here left a transcript."
+    assert page.locator("#engine-chart svg").count() == 1
+    assert page.locator("#cost-table tbody tr > :nth-child(2)").all_inner_texts() == ["12", "12"]
 
 
 def test_two_runs_are_compared(page: Any, site: Path) -> None:

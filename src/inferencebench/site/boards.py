@@ -10,6 +10,9 @@ from pydantic import ValidationError
 
 from inferencebench.analysis.comparable import PROVENANCE, Located, comparable
 from inferencebench.analysis.leaderboard import board
+from inferencebench.analysis.runs import Run as Counted
+from inferencebench.analysis.tables.behaviour import has_trajectory
+from inferencebench.analysis.tables.groups import board_notes, groups
 from inferencebench.errors import UserError
 from inferencebench.files import sha256_json
 from inferencebench.run.record import Result
@@ -120,6 +123,7 @@ def _view(identity: str, members: dict[str, Run], entering: list[Result]) -> Boa
         scenarios=tuple(_scenarios(suite, {str(c.scenario) for c in floor.cells})),
         conditions=tuple(sorted({r.condition for r in floor.agents}, key=lambda c: (c != "default", c))),
         kinds=tuple(kind(row.agent) for row in floor.agents),
+        notes=tuple(board_notes(groups(Counted(members[run_id(one)].directory, one) for one in entering))),
         floor=tuple(floor.agents),
         raw=tuple(raw.agents),
         cells_floor=tuple(floor.cells),
@@ -198,6 +202,7 @@ def _row(name: str, identity: str, run: Run, on_board: bool) -> RunRow:
         outcome=result.outcome.value,
         reason=result.reason,
         ranked=result.ranked,
+        trajectory=has_trajectory(run.directory),
         speedup=result.speedup,
         raw_speedup=result.raw_speedup,
         raw_ci95=result.raw_speedup_ci95,

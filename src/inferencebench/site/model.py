@@ -67,6 +67,8 @@ class RunRow(Record):
     outcome: str
     reason: str
     ranked: bool
+    trajectory: bool
+    """Whether the agent left one: of the others, conduct tells what the harness saw only."""
     speedup: float
     raw_speedup: float | None
     raw_ci95: tuple[float, float] | None
@@ -123,6 +125,8 @@ class BoardView(Record):
     conditions: tuple[str, ...]
     kinds: tuple[str, ...]
     """Of the agents, in the order of `agents`."""
+    notes: tuple[str, ...]
+    """What must be read with it: rows over other seed pairs, quality that is not judged."""
     floor: tuple[AgentRow, ...]
     raw: tuple[AgentRow, ...]
     cells_floor: tuple[Cell, ...]

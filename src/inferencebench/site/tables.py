@@ -48,7 +48,7 @@ def _of_board(view: BoardView, found: Boards, rows: Sequence[RunRow]) -> BoardTa
             empty.append((family.title, str(error)))
             continue
         if not table.rows:
-            empty.append((family.title, table.notes[0] if table.notes else "no run that it counts"))
+            empty.append((family.title, "; ".join(table.notes) or "no run that it counts"))
             continue
         head, *body = render.grid(table)
         numeric = [render.numeric(table, column) for column in table.columns]

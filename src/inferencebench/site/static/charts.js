@@ -76,19 +76,23 @@ IB.charts = (() => {
     });
   };
 
-  // Lines of distribution functions. parts: {series, ms, share}.
+  // Lines of distribution functions; fewer than three values are no line but dots. parts: {series, n, ms, share}.
   const distribution = (figure, name, parts) => {
     const series = [...new Set(parts.map((p) => p.series))];
-    const points = parts.flatMap((p) => p.ms.map((ms, i) => ({ series: p.series, ms: Math.max(ms, 0.01), share: p.share[i] })));
+    const points = parts.flatMap((p) => p.ms.map((ms, i) => ({ series: p.series, ms: Math.max(ms, 0.01), share: p.share[i], alone: p.ms.length < 3 })));
     const sorted = points.map((p) => p.ms).sort((a, b) => a - b);
-    const log = sorted.at(-1) > 20 * sorted[sorted.length >> 1];
+    const [least, most] = [sorted[0], sorted.at(-1)];
+    const log = most > 20 * sorted[sorted.length >> 1];
+    // Room beside lone dots, and around values that are all the same: an axis needs an extent to have ticks.
+    const pad = !log && (least === most || points.every((p) => p.alone)) ? Math.max((most - least) / 2, most / 20) : 0;
     show(figure, `${name}: share of values at or below, by load`, (width) => Plot.plot({
       width, height: 240, marginLeft: 48, marginRight: 16, marginBottom: 40, style: { fontSize: "12px", background: "transparent" },
-      x: { label: `${name} (ms)`, type: log ? "log" : "linear", grid: true, ticks: width < 420 ? 4 : 6, nice: true, tickFormat: log ? "~s" : undefined },
+      x: { label: `${name} (ms)`, type: log ? "log" : "linear", domain: [Math.max(least - pad, 0), most + pad], grid: true, ticks: pad || width < 420 ? 4 : 6, nice: true, tickFormat: log ? "~s" : undefined },
       y: { label: "share at or below (%)", percent: true, domain: [0, 100], grid: true, ticks: 5 },
       color: { domain: series, range: SERIES, legend: false },
       marks: [
         Plot.line(points, { x: "ms", y: "share", stroke: "series", strokeWidth: 2, curve: "step-after" }),
+        Plot.dot(points.filter((p) => p.alone), { x: "ms", y: "share", fill: "series", r: 4.5 }),
         Plot.tip(points, Plot.pointer({ x: "ms", y: "share", ...text((p) => `${p.series}\n${IB.seconds(p.ms / 1000)}\n${(100 * p.share).toFixed(1)} % at or below`) })),
       ],
     }), {

@@ -67,6 +67,7 @@
     const shown = rows.filter((r) => r.value !== null);
     const what = state.focus === "aggregate" ? "aggregate over scenarios" : state.focus;
     const top = B.current(state);
+    node("board-notes").replaceChildren(...(top?.notes || []).map((note) => el("li", {}, note)));
     node("headline-note").textContent = top ? `${top.title}${top.model ? `: ${top.model}` : ""}${top.hardware ? ` on ${top.hardware}` : ""}. ${what}, mean ± standard error; the dashed line is the baseline.` : "No run is finished yet.";
     charts.bars(node("headline"), shown.slice(0, 40).map((r) => ({ ...r, hover: hover(r) })), { label: `Speedup by row, ${what}`, faded: (r) => r.place === null });
     node("said").textContent = `${rows.length} rows, ranked by ${what}`;
@@ -198,7 +199,7 @@
     ], several.flatMap(([, rows]) => rows))));
   };
   const drawCost = () => {
-    const groups = d3.groups(B.shownRuns(state), B.label).map(([label, runs]) => ({ label, n: runs.length, hours: d3.sum(runs, (r) => r.total_s) / 3600,
+    const groups = d3.groups(B.shownRuns(state).filter((r) => r.on_board), B.label).map(([label, runs]) => ({ label, n: runs.length, hours: d3.sum(runs, (r) => r.total_s) / 3600,
       usd: runs.some((r) => r.api_usd !== null) ? d3.sum(runs, (r) => r.api_usd || 0) : null, mean: d3.mean(runs, (r) => r.speedup) }));
     groups.sort((a, b) => (b.usd ?? -1) - (a.usd ?? -1) || b.hours - a.hours);
     node("cost-table").replaceChildren(el("div.scroll", { tabindex: 0 }, IB.fill(el("table"), [{ title: "row", cell: (g) => g.label }, { title: "runs", n: true, cell: (g) => String(g.n) },

@@ -83,19 +83,14 @@ IB.insights = (() => {
   }), { columns: [{ title: "", cell: (r) => r.label }, { title: "runs", n: true, cell: (r) => `${r.n} of ${r.of}` }, { title: "share", n: true, cell: (r) => share(r.n, r.of) }], rows });
 
   const TECHNIQUES = ["quantization", "chunked_prefill", "speculation", "prefix_caching"];
-  // Engines, techniques and configurations of agents' runs, and the process score against the speedup.
-  const conduct = (B, state) => {
-    const runs = B.shownRuns(state).filter((r) => r.on_board && AGENTS.includes(r.kind) && r.conduct);
-    const slots = ["engine-chart", "technique-chart", "configuration-chart", "process-chart"].map(node);
-    node("conduct-facts").replaceChildren();
-    if (!runs.length) { for (const slot of slots) charts.none(slot, "No agent's run to show."); return; }
+  // What only a transcript tells: techniques, configurations, facts.
+  const told = (runs, techniques, configurations) => {
+    if (!runs.length) { for (const slot of [techniques, configurations]) charts.none(slot, "No agent here left a transcript."); return; }
     const of = runs.length;
     const count = (holds) => runs.filter(holds).length;
-    const engines = d3.rollups(runs, (v) => v.length, (r) => r.conduct.engine || "none").sort((a, b) => b[1] - a[1]).slice(0, 10);
-    shares(slots[0], "Final engine", engines.map(([label, n]) => ({ label, n, of })), "agents' runs");
-    shares(slots[1], "Techniques named by the agent", TECHNIQUES.map((t) => ({ label: IB.words(t), n: count((r) => r.conduct.mentions.includes(t)), of })), "agents' runs");
+    shares(techniques, "Techniques named by the agent", TECHNIQUES.map((t) => ({ label: IB.words(t), n: count((r) => r.conduct.mentions.includes(t)), of })), "runs with a transcript");
     const sizes = [["none", (n) => n === 0], ["1", (n) => n === 1], ["2", (n) => n === 2], ["3 or more", (n) => n > 2]];
-    shares(slots[2], "Non-default configurations per run", sizes.map(([label, holds]) => ({ label, n: count((r) => holds(r.conduct.distinct_configurations)), of })), "agents' runs");
+    shares(configurations, "Non-default configurations per run", sizes.map(([label, holds]) => ({ label, n: count((r) => holds(r.conduct.distinct_configurations)), of })), "runs with a transcript");
     const restarts = d3.sum(runs, (r) => r.conduct.restarts);
     const facts = [["restarts, median", String(d3.median(runs, (r) => r.conduct.restarts))], ["identical relaunches", share(d3.sum(runs, (r) => r.conduct.identical_relaunches), restarts)],
       ["single-variable edits", share(d3.sum(runs, (r) => r.conduct.single_variable_edits), d3.sum(runs, (r) => r.conduct.single_variable_edits + r.conduct.multi_variable_edits))],
@@ -103,6 +98,17 @@ IB.insights = (() => {
       ["shipped the first that worked", share(count((r) => r.conduct.first_working_configuration === true), of)], ["late regressions", share(count((r) => r.conduct.late_regression), of)],
       ["process score, median", IB.fixed(d3.median(runs, (r) => r.conduct.process_score ?? NaN) ?? null, 0)]];
     node("conduct-facts").append(...facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+  };
+
+  // Engines, techniques and configurations of agents' runs, and the process score against the speedup.
+  const conduct = (B, state) => {
+    const runs = B.shownRuns(state).filter((r) => r.on_board && AGENTS.includes(r.kind) && r.conduct);
+    const slots = ["engine-chart", "technique-chart", "configuration-chart", "process-chart"].map(node);
+    node("conduct-facts").replaceChildren();
+    if (!runs.length) { for (const slot of slots) charts.none(slot, "No agent's run to show."); return; }
+    const engines = d3.rollups(runs, (v) => v.length, (r) => r.conduct.engine || "none").sort((a, b) => b[1] - a[1]).slice(0, 10);
+    shares(slots[0], "Final engine", engines.map(([label, n]) => ({ label, n, of: runs.length })), "agents' runs");
+    told(runs.filter((r) => r.trajectory), slots[1], slots[2]);
     const scored = runs.filter((r) => r.conduct.process_score !== null).map((r) => ({ ...r, label: B.label(r) }));
     if (!scored.length) { charts.none(slots[3], "No run with a launch that was seen."); return; }
     charts.show(slots[3], "Process score against speedup, one dot a run", (width) => Plot.plot({
