@@ -53,7 +53,8 @@ def tune(
     """Search an engine's settings on your own requests, within your own bounds, and verify the winner.
 
     The engine's true default comes first and is what replies are compared with. The same command continues a search
-    that was interrupted. Exit 1: no configuration kept the bounds and gave the default's replies.
+    that was interrupted. Exit 1: no configuration kept the bounds and gave the default's replies. Exit 3: the default
+    does not serve the traffic.
 
     Example: inferencebench tune --engine llamacpp --model ./model --requests chats.jsonl --objective tpot --slo
     ttft_p99=0.5 --budget 30m
@@ -145,7 +146,7 @@ def _warnings(result: "Tuned") -> list[str]:
             broken.append(
                 f"{result.agreement:.0%} of the greedy replies are the default's, fewer than --agreement asks"
             )
-        lines.append(f"no configuration kept every bound: {', '.join(broken) or result.reason}")
+        lines.append(f"no configuration kept every bound: {', '.join(broken)}" if broken else result.reason)
         if result.closest is not None:
             lines.append(f"closest in the search: {result.closest.engine} {dict(result.closest.configuration)}")
     if result.verified is not None and result.verified.succeeded < SMALL and any("p99" in b.name for b in result.slo):

@@ -1,12 +1,13 @@
 """A search for one's own server: engine, model, traffic and bounds in; a verified configuration and launcher out."""
 
+import re
 import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from inferencebench.errors import MissingError, UserError
+from inferencebench.errors import InfrastructureError, MissingError, UserError
 from inferencebench.files import sha256_json, write_atomic, write_json
 from inferencebench.load.dataset import OPEN, Load, read_rows
 from inferencebench.load.model import Progress
@@ -24,6 +25,8 @@ from inferencebench.search.protocol import Search
 from inferencebench.search.slo import Slo, worst_excess
 from inferencebench.search.trials import Candidate, Status
 from inferencebench.search.verify import Verification, Verified
+from inferencebench.serve.logs import TAIL_BYTES
+from inferencebench.serve.text import printable
 from inferencebench.suites.model import Metric, Record, ScenarioName
 
 OBJECTIVES = {
@@ -37,6 +40,9 @@ SEARCH_SHARE = 0.85
 """Of the budget; the rest verifies the winner and the default on launches that the choice did not see."""
 VERSION = 3
 """Raised when the protocol changes: journals of another version are other searches."""
+JOURNAL, PLAN = "journal.jsonl", "plan.json"
+TELLING = re.compile("error|exception|fatal", re.IGNORECASE)
+"""In a line of a server's log that says why it ended."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +125,7 @@ def tune(
     """Search, verify, and write the report; the result and its folder. The same call continues one that was killed.
 
     Raises UserError for what does not go together, MissingError for an engine that is not installed,
-    InfrastructureError when no default serves the traffic."""
+    InfrastructureError when nothing serves the traffic: only the servers' logs are kept then."""
     subject = _subject(request)
     head = _head(request, subject)
     folder = request.out / f"{'-'.join(request.engines)}-{request.objective}-{head[:8]}"
@@ -130,7 +136,7 @@ def tune(
             return Tuned.model_validate_json(finished.read_bytes()), folder
         remove_tree(folder / "scratch")
         try:
-            return _tuned(request, subject, Journal(folder / "journal.jsonl", head), folder, say, on_progress), folder
+            return _tuned(request, subject, Journal(folder / JOURNAL, head), folder, say, on_progress), folder
         finally:
             remove_tree(folder / "scratch")
 
@@ -148,6 +154,10 @@ def _subject(request: Request) -> Subject:
     if request.objective == "throughput" and request.load.arrival in (*OPEN, "trace"):
         raise UserError(
             f"--objective throughput: --arrival {request.load.arrival} sets the rate itself; use burst or closed"
+        )
+    if SEARCH_SHARE * request.budget_s < (load_s := measure_cap_s(request.budget_s)):
+        raise UserError(
+            f"--budget {request.budget_s:g}s: no launch and its load of up to {load_s:g} s fit in; give 10m or more"
         )
     if not (request.model / "config.json").is_file():
         raise UserError(f"{request.model}: no config.json; --model takes a checkpoint's directory")
@@ -217,7 +227,12 @@ def _tuned(
     )
     made = {name: samplers.make(request.sampler, found, request.seed) for name, found in subject.spaces.items()}
     search = Search(subject.spaces, made, scenario, machine, policy, journal, say)
-    outcome = search.run()
+    try:
+        outcome = search.run()
+    except InfrastructureError:
+        raise _unserved(journal, folder) from None
+    if not any(entry.reading is not None and entry.reading.status is Status.OK for entry in journal.entries):
+        raise _unserved(journal, folder)
     began = machine.elapsed_s()
     choices = [outcome.candidate, *(c for c in search.standings.acceptable() if c != outcome.candidate)]
     default = search.standings.reference or Candidate(engine=request.engines[0])
@@ -233,8 +248,28 @@ def _tuned(
     return result
 
 
+def _unserved(journal: Journal, folder: Path) -> InfrastructureError:
+    """The error of a search in which nothing served. What it kept says nothing of another try, and goes."""
+    reading = journal.entries[-1].reading if journal.entries else None
+    reason = printable((reading.reason if reading else "") or "no reply within the budget")
+    for name in (JOURNAL, PLAN):
+        (folder / name).unlink(missing_ok=True)
+    log = max((folder / "launches").glob("*/server.err"), default=None)
+    line = "" if log is None else _telling_line(log)
+    told = reason if line in reason else f"{reason}; {line}"
+    where = "" if log is None else f" ({log})"
+    return InfrastructureError(f"the default does not serve this traffic: {told}{where}")
+
+
+def _telling_line(log: Path) -> str:
+    """The last line about an error, or else the last with anything in it."""
+    text = log.read_bytes()[-TAIL_BYTES:].decode(errors="replace")
+    lines = [line for whole in text.splitlines() if (line := whole.strip())]
+    return printable(next(filter(TELLING.search, reversed(lines)), lines[-1] if lines else ""))
+
+
 def _plan(request: Request, folder: Path) -> Plan:
-    path = folder / "plan.json"
+    path = folder / PLAN
     if not path.exists():
         write_json(path, Plan(measure_s=measure_cap_s(request.budget_s)))
     return Plan.model_validate_json(path.read_bytes())
