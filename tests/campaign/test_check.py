@@ -91,7 +91,8 @@ def test_a_laptop_plans_what_it_cannot_place(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     suite = 'suites = ["h100-mistral-7b"]'
-    path = file_of(tmp_path, suite, f'executor.kind = "{kind}"', '"engine:vllm", "search:tpe?engine=vllm"')
+    executor = f'executor = {{ kind = "{kind}", options = {{ cpus = 16 }} }}'
+    path = file_of(tmp_path, suite, executor, '"engine:vllm", "search:tpe?engine=vllm"')
     plan(path)
     assert "no price" in capsys.readouterr().out
 

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from inferencebench.campaign.driver import Driver
+from inferencebench.campaign.driver import Driver, refuse_others
 from inferencebench.campaign.executors.contract import Executor, Life
 from inferencebench.campaign.journal import FOLDER, Journal
 from inferencebench.campaign.plan import Plan
@@ -28,10 +28,11 @@ class Cancelled(NamedTuple):
 def cancel(plan: Plan, out: Path, executor: Executor, wait_s: float = WAIT_S) -> Cancelled:
     """End what the campaign in `out` has placed. `campaign run` continues it later.
 
-    Raises UserError when there is no campaign in `out`."""
+    Raises UserError when there is no campaign in `out`, or it was placed by another executor."""
     if not (out / FOLDER).is_dir():
         raise UserError(f"{out}: no campaign was started here; give the --out of `campaign run`")
     journal = Journal(out)
+    refuse_others(out, journal.histories(), executor)
     journal.append("cancelled", "")
     told: set[str] = set()
     deadline = time.monotonic() + wait_s
@@ -47,8 +48,7 @@ def cancel(plan: Plan, out: Path, executor: Executor, wait_s: float = WAIT_S) ->
 
 def _alive(journal: Journal, executor: Executor) -> list[str]:
     """Handles that have not ended; those that a driver placed meanwhile, too."""
-    open_ = [history for history in journal.histories().values() if history.handle]
-    handles = [h.handle for h in open_ if h.handle and h.executor in ("", executor.name)]
+    handles = [history.handle for history in journal.histories().values() if history.handle]
     found = executor.poll(handles)
     return [handle for handle in handles if found[handle].life in (Life.QUEUED, Life.RUNNING)]
 

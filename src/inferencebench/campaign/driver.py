@@ -14,9 +14,9 @@ from pathlib import Path
 
 from inferencebench.campaign import refusals
 from inferencebench.campaign.executors.contract import Avoids, Executor, Life, Order, Status
-from inferencebench.campaign.journal import History, Journal, State, outcome, settled, state
+from inferencebench.campaign.journal import History, Journal, State, log_of, outcome, settled, state
 from inferencebench.campaign.plan import Plan, Task
-from inferencebench.campaign.spend import Spend, affordable, limit_s, ran_s, spend, stop
+from inferencebench.campaign.spend import Spend, affordable, limit_s, ran_s, ran_until_s, spend, stop
 from inferencebench.errors import InfrastructureError, UserError
 from inferencebench.run.machine import lease
 
@@ -106,24 +106,40 @@ class Driver:
     def _begin(self, journal: Journal, retry: bool) -> None:
         """Write the start down, and make sure that what is open can be polled by this executor."""
         journal.create()
-        for task, history in journal.histories().items():
-            if history.handle and task in self._tasks and not self._is_mine(history):
-                raise UserError(
-                    f"{self._out}: a placement of executor {history.executor!r} is open; run or cancel the campaign "
-                    f"with that kind first"
-                )
+        histories = journal.histories()
+        refuse_others(self._out, histories, self._executor)
+        if left := self._note_gone(journal, histories):
+            raise UserError(
+                f"{self._out}: {left} open placements are of runs that the campaign file no longer has; "
+                f"`campaign cancel` ends them"
+            )
+        for task, history in histories.items():
             if retry and history.hopeless:
                 journal.append("retried", task)
         journal.append("started", "", executor=self._executor.name)
 
-    def _is_mine(self, history: History) -> bool:
-        """Whether this executor can say anything of a placement."""
-        return history.executor in ("", self._executor.name)
+    def _note_gone(self, journal: Journal, histories: Mapping[str, History]) -> int:
+        """Write the ends of placements down whose runs the campaign file no longer has; gives how many go on."""
+        gone = {h.handle: name for name, h in histories.items() if h.handle and name not in self._tasks}
+        left = 0
+        for handle, status in self._executor.poll(list(gone)).items() if gone else ():
+            if status.life in (Life.QUEUED, Life.RUNNING):
+                left += 1
+                continue
+            name = gone[handle]
+            history = histories[name]
+            journal.append(
+                "ended", name, handle=handle, exit_code=status.exit_code, where=status.where or history.where,
+                reason=status.reason or status.life, ran_s=self._ran_s(name, history, status, history.limit_s),
+            )  # fmt: skip
+        return left
 
     def note(self) -> None:
         """Write down what began and ended, and place nothing. The caller holds the directory's lock."""
         journal = Journal(self._out)
-        self._collect(journal, journal.histories(), journal.cancelled())
+        histories = journal.histories()
+        self._note_gone(journal, histories)
+        self._collect(journal, histories, journal.cancelled())
 
     def _step(self, journal: Journal) -> Snapshot:
         histories = journal.histories()
@@ -146,9 +162,8 @@ class Driver:
 
     def _collect(self, journal: Journal, histories: dict[str, History], cancelled: bool) -> dict[str, str]:
         """Note what began, what the scheduler began again, and what ended; gives where the others are."""
-        handles = {
-            h.handle: task for task, h in histories.items() if h.handle and task in self._tasks and self._is_mine(h)
-        }
+        name = self._executor.name
+        handles = {h.handle: t for t, h in histories.items() if h.handle and t in self._tasks and is_of(h, name)}
         where = {}
         for handle, status in self._executor.poll(list(handles)).items():
             task = self._tasks[handles[handle]]
@@ -175,7 +190,7 @@ class Driver:
         reason = f"{self._executor.name} started it again{f' ({status.reason})' if status.reason else ''}"
         journal.append(
             "requeued", task.id, handle=history.handle, restarts=status.restarts, reason=reason,
-            ran_s=self._ran_s(task, history),
+            ran_s=self._ran_s(task.id, history, status, limit_s(self._plan.campaign, task)),
         )  # fmt: skip
         if len(history.failures) + 1 >= self._plan.campaign.retry.attempts and history.handle:
             self._executor.cancel([history.handle])
@@ -186,7 +201,7 @@ class Driver:
         reason = status.reason or ("it ended with its driver" if interrupted else status.life)
         if not finished:
             found = outcome(self._out, task)
-            reason = f"{reason}: {f'the baseline is {found}' if found else _last_line(self._log(task))}"
+            reason = f"{reason}: {f'the baseline is {found}' if found else _last_line(log_of(self._out, task.id))}"
         again = not finished and (interrupted or meaning(status) is End.AGAIN)
         back = "cancelled; " if cancelled else "withdrawn; " if history.withdrawn else ""
         where = status.where or history.where
@@ -197,14 +212,16 @@ class Driver:
             "ended", task.id, handle=history.handle, exit_code=status.exit_code, where=where,
             reason=reason if finished else f"{back}{reason}",
             infrastructure=again and not (back or interrupted or refusal),
-            ran_s=self._ran_s(task, history),
+            ran_s=self._ran_s(task.id, history, status, limit_s(self._plan.campaign, task)),
             **({"refused": refusal.places, "preflight_ns": refusal.preflight_ns} if refusal else {}),
         )  # fmt: skip
         if not (finished or again or back):
             journal.append("gave_up", task.id, reason=reason)
 
-    def _ran_s(self, task: Task, history: History) -> float:
-        return round(ran_s(history, time.time(), limit_s(self._plan.campaign, task)), 3)
+    def _ran_s(self, name: str, history: History, status: Status, limit: float) -> float:
+        now = time.time()
+        lost = status.life is Life.LOST
+        return round(ran_until_s(self._out, name, history, limit, now) if lost else ran_s(history, now, limit), 3)
 
     def _give_up(self, journal: Journal, histories: dict[str, History]) -> None:
         """End what used up its attempts, and what waits for a baseline that did."""
@@ -264,7 +281,11 @@ class Driver:
             return
         try:
             for task_id, handle in list(placements.items()):
-                journal.append("placed", task_id, handle=handle, executor=self._executor.name)
+                task = self._tasks[task_id]
+                journal.append(
+                    "placed", task_id, handle=handle, executor=self._executor.name, directory=str(task.directory),
+                    devices=task.devices, limit_s=limit_s(self._plan.campaign, task),
+                )  # fmt: skip
                 del placements[task_id]
         except OSError:  # a full disk: what is not written down would be placed again
             self._executor.cancel(list(placements.values()))
@@ -297,12 +318,24 @@ class Driver:
             argv=(python, "-m", "inferencebench", *task.argv(campaign, self._out), "--wait", "--preflight"),
             devices=task.devices,
             time_limit_s=limit_s(campaign, task),
-            log=self._log(task),
+            log=log_of(self._out, task.id),
             env={},
         )
 
-    def _log(self, task: Task) -> Path:
-        return self._out / ".campaign" / "logs" / f"{task.id}.log"
+
+def is_of(history: History, executor: str) -> bool:
+    """Whether this executor can say anything of a placement."""
+    return history.executor in ("", executor)
+
+
+def refuse_others(out: Path, histories: Mapping[str, History], executor: Executor) -> None:
+    """Raises UserError when a placement is open of which this executor can say nothing."""
+    for history in histories.values():
+        if history.handle and not is_of(history, executor.name):
+            raise UserError(
+                f"{out}: a placement of executor {history.executor!r} is open; run or cancel the campaign with that "
+                f"kind first"
+            )
 
 
 def _last_line(log: Path) -> str:

@@ -46,6 +46,12 @@ class History:
     """The executor's name of the newest placement; None when that ended."""
     executor: str = ""
     """Name of what it was handed to."""
+    directory: str = ""
+    """The run's, under the campaign directory: the campaign file may no longer have the run."""
+    devices: int = 0
+    """GPUs of that placement; 0: a CPU run."""
+    limit_s: float = float("inf")
+    """Its time limit."""
     waits: str = ""
     """Why that placement has not begun, where that is not just its turn."""
     withdrawn: bool = False
@@ -83,10 +89,10 @@ class Journal:
         self._log.path.touch()
 
     def append(self, event: str, task: str, **fields: Any) -> None:
-        """Of a task: `placed` (handle, executor), `waits` (reason), `withdrawn`, `began` (where), `requeued`
-        (restarts, reason, ran_s), `ended` (reason, exit_code, where, infrastructure, ran_s; refused and preflight_ns of
-        a start that was refused), `gave_up` (reason), `retried`; of the campaign, with no task: `started`, `cancelled`.
-        """
+        """Of a task: `placed` (handle, executor, directory, devices, limit_s), `waits` (reason), `withdrawn`, `began`
+        (where), `requeued` (restarts, reason, ran_s), `ended` (reason, exit_code, where, infrastructure, ran_s; refused
+        and preflight_ns of a start that was refused), `gave_up` (reason), `retried`; of the campaign, with no task:
+        `started`, `cancelled`."""
         self._log.append(event, task=task, **fields)
 
     def histories(self) -> dict[str, History]:
@@ -102,6 +108,8 @@ class Journal:
                     history.handle, history.executor = str(row.get("handle")), str(row.get("executor", ""))
                     history.began_at, history.where, history.waits, history.restarts = None, "", "", 0
                     history.withdrawn = False
+                    history.directory, history.devices = str(row.get("directory", "")), int(row.get("devices", 0))
+                    history.limit_s = float(row.get("limit_s", "inf"))
                 case "waits":
                     history.waits = str(row.get("reason"))
                 case "withdrawn":
@@ -158,9 +166,9 @@ class RunEnd(NamedTuple):
     api_usd: float
 
 
-def run_end(out: Path, task: Task) -> RunEnd | None:
-    """How a finished run ended; None while there is no record, or it is damaged."""
-    path = out / task.directory / "result.json"
+def run_end(out: Path, directory: Path) -> RunEnd | None:
+    """How the run of a directory under `out` ended; None while there is no record, or it is damaged."""
+    path = out / directory / "result.json"
     try:
         info = path.stat()
         return _read_end(path, info.st_mtime_ns, info.st_size)
@@ -177,7 +185,7 @@ def _read_end(path: Path, mtime_ns: int, size: int) -> RunEnd:
 
 def outcome(out: Path, task: Task) -> Outcome | None:
     """The outcome of a finished run, from its own record; None while there is none."""
-    end = run_end(out, task)
+    end = run_end(out, task.directory)
     return end.outcome if end else None
 
 
@@ -189,8 +197,17 @@ def settled(out: Path, task: Task) -> bool:
 
 def in_progress(out: Path, task: Task) -> bool:
     """Whether a process of this file system holds the run's lock. Of other machines only where locks are shared."""
+    return _held(out / task.directory / ".lock")
+
+
+def driven(out: Path) -> bool:
+    """Whether a driver holds the campaign's lock, as far as this file system says."""
+    return _held(out / FOLDER / ".lock")
+
+
+def _held(lock: Path) -> bool:
     try:
-        fd = os.open(out / task.directory / ".lock", os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return False
     try:
@@ -213,9 +230,25 @@ def state(out: Path, task: Task, history: History) -> State:
     return State.PLACED if history.handle else State.WAITING
 
 
+def log_of(out: Path, task_id: str) -> Path:
+    """What a run's command says, over all its placements."""
+    return out / FOLDER / "logs" / f"{task_id}.log"
+
+
+def last_sign_at(out: Path, task_id: str, directory: Path | str) -> float | None:
+    """Epoch seconds at which a run last wrote an event or said something; None when it never did."""
+    times = [_written_at(path) for path in (out / directory / "events.jsonl", log_of(out, task_id))]
+    return max(filter(None, times), default=None)
+
+
 def last_event_age_s(out: Path, task: Task, now: float) -> float | None:
     """Seconds since the run wrote an event; None when it wrote none."""
+    at = _written_at(out / task.directory / "events.jsonl")
+    return None if at is None else max(0.0, now - at)
+
+
+def _written_at(path: Path) -> float | None:
     try:
-        return max(0.0, now - (out / task.directory / "events.jsonl").stat().st_mtime)
+        return path.stat().st_mtime
     except OSError:
         return None

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from inferencebench.campaign.journal import History, run_end
+from inferencebench.campaign.journal import History, last_sign_at, run_end
 from inferencebench.campaign.model import Campaign
 from inferencebench.campaign.plan import Plan, Task
 from inferencebench.suites.model import Record
@@ -32,14 +32,25 @@ def ran_s(history: History, now: float, limit: float) -> float:
     return 0.0 if history.began_at is None else min(max(0.0, now - history.began_at), limit)
 
 
-def spend(plan: Plan, out: Path, histories: Mapping[str, History], now: float) -> Spend:
-    """What the campaign in `out` has used until `now` (epoch seconds)."""
+def ran_until_s(out: Path, task_id: str, history: History, limit: float, now: float) -> float:
+    """The same for a placement of which nobody knows how long it ran: until its run's last sign of life."""
+    sign = last_sign_at(out, task_id, history.directory)
+    return ran_s(history, now if sign is None else min(now, sign), limit)
+
+
+def spend(plan: Plan, out: Path, histories: Mapping[str, History], now: float, *, watched: bool = True) -> Spend:
+    """What the campaign in `out` has used until `now` (epoch seconds), by runs that the file no longer has, too.
+    `watched`: a driver sees what runs; without one it is counted until its last sign of life."""
+    tasks = {task.id: task for task in plan.tasks}
     device_s = api_usd = 0.0
-    for task in plan.tasks:
-        history = histories[task.id]
-        seconds = history.ran_s + ran_s(history, now, limit_s(plan.campaign, task))
-        device_s += seconds * max(task.devices, 1)
-        end = run_end(out, task)
+    for name in {**tasks, **histories}:
+        task, history = tasks.get(name), histories[name]
+        devices, directory, limit = history.devices, Path(history.directory), history.limit_s
+        if task:
+            devices, directory, limit = task.devices, task.directory, limit_s(plan.campaign, task)
+        open_s = ran_s(history, now, limit) if watched else ran_until_s(out, name, history, limit, now)
+        device_s += (history.ran_s + open_s) * max(devices, 1)
+        end = run_end(out, directory)
         api_usd += end.api_usd if end else 0.0
     hours = device_s / 3600
     machine_usd = hours * plan.campaign.rates.device_usd_per_hour

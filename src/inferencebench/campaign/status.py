@@ -2,10 +2,10 @@
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from inferencebench.campaign.journal import STUCK_S, History, Journal, State, last_event_age_s, outcome, state
+from inferencebench.campaign.journal import STUCK_S, History, Journal, State, driven, last_event_age_s, outcome, state
 from inferencebench.campaign.plan import Plan, Task
 from inferencebench.campaign.refusals import MANY, Rest
 from inferencebench.campaign.spend import Spend, spend, stop
@@ -46,7 +46,7 @@ class CampaignStatus(Record):
     stuck: tuple[str, ...]
     """Directories of runs that have been silent for half an hour longer than a whole run may take."""
     warnings: tuple[str, ...]
-    """What somebody should look at: places that refuse what is started there."""
+    """What somebody should look at: no driver works, or places refuse what is started there."""
     tasks: tuple[TaskStatus, ...]
 
 
@@ -80,7 +80,8 @@ def status(plan: Plan, out: Path) -> CampaignStatus:
             )
         )
     stuck = [row.directory for row, task in zip(rows, plan.tasks, strict=True) if _is_stuck(row, task)]
-    spent = spend(plan, out, histories, now)
+    watched, cancelled = driven(out), journal.cancelled()
+    spent = spend(plan, out, histories, now, watched=watched)
     share = done_s / total_s if total_s else 0.0
     return CampaignStatus(
         name=plan.campaign.name,
@@ -90,9 +91,13 @@ def status(plan: Plan, out: Path) -> CampaignStatus:
         eta_s=_eta_s(journal, share, now),
         spent=spent,
         priced=plan.campaign.rates.given or spent.usd > 0,
-        stopped="it was cancelled" if journal.cancelled() else stop(plan.campaign, spent),
+        stopped="it was cancelled" if cancelled else stop(plan.campaign, spent),
         stuck=tuple(stuck),
-        warnings=_refusing(journal.rests()),
+        warnings=(
+            *_unwatched(watched or cancelled, [row.state for row in rows]),
+            *_gone(plan, histories),
+            *_refusing(journal.rests()),
+        ),
         tasks=tuple(rows),
     )
 
@@ -103,6 +108,18 @@ def _refused(history: History) -> str:
     if times < MANY:
         return next(reversed(history.refusals), "")
     return f"refused {times} times in a row: {history.refusals[-1]}"
+
+
+def _unwatched(fine: bool, states: Collection[State]) -> tuple[str, ...]:
+    """A line when something is left to do and nobody is there to do it."""
+    left = not {State.WAITING, State.PLACED, State.RUNNING}.isdisjoint(states)
+    return () if fine or not left else ("no driver holds the campaign's lock; `campaign run` continues it",)
+
+
+def _gone(plan: Plan, histories: Mapping[str, History]) -> tuple[str, ...]:
+    """A line about placements of runs that were taken out of the campaign file."""
+    gone = {name for name, history in histories.items() if history.handle} - {task.id for task in plan.tasks}
+    return (f"{len(gone)} open placements are of runs that the campaign file no longer has",) if gone else ()
 
 
 def _refusing(rests: Mapping[str, Rest]) -> tuple[str, ...]:
