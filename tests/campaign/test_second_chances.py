@@ -12,7 +12,8 @@ from inferencebench.campaign.cancel import cancel
 from inferencebench.campaign.driver import Driver, Snapshot
 from inferencebench.campaign.executors.contract import Life, Order, Status
 from inferencebench.campaign.executors.local import LocalExecutor
-from inferencebench.campaign.executors.slurm import _Job, _status
+from inferencebench.campaign.executors.slurm_queue import Job
+from inferencebench.campaign.executors.slurm_queue import status as slurm_status
 from inferencebench.campaign.journal import Journal, State
 from inferencebench.campaign.model import Placement, Retry
 from inferencebench.campaign.plan import Plan
@@ -196,7 +197,7 @@ ROWS = [
 def test_slurm_jobs_that_wait_for_ever_have_ended(
     tmp_path: Path, state: str, reason: str, life: Life, said: str
 ) -> None:
-    found = _status(_Job("7_0", tmp_path / "o.json"), ["7_0", state, reason, "", "0", "0"])
+    found = slurm_status(Job("7_0", tmp_path / "o.json"), ["7_0", state, reason, "", "0", "0"])
     assert (found.life, found.reason) == (life, said)
 
 

@@ -9,7 +9,7 @@ from inferencebench.campaign.executors import registry
 from inferencebench.campaign.executors.contract import Order
 from inferencebench.campaign.executors.slurm import SlurmExecutor
 from inferencebench.campaign.model import Campaign, Matrix, Placement
-from inferencebench.errors import UserError
+from inferencebench.errors import InfrastructureError, UserError
 
 
 def executor(folder: Path, **options: object) -> SlurmExecutor:
@@ -86,3 +86,84 @@ def test_gpu_runs_without_a_number_of_cores_are_refused_at_start(tmp_path: Path)
     assert registry.get(cpu, tmp_path).name == "slurm"
     enough = Placement(kind="slurm", options={"extra": ["cpus-per-gpu=14"]})
     assert registry.get(campaign.model_copy(update={"executor": enough}), tmp_path).name == "slurm"
+
+
+def count_placed(folder: Path) -> list[int]:
+    """Sizes of the arrays that were submitted, from the scripts that are left."""
+    texts = [path.read_text() for path in (folder / "slurm").glob("*.sh")]
+    return sorted(int(text.partition("array=0-")[2].split()[0]) + 1 for text in texts)
+
+
+def test_arrays_are_as_large_as_slurm_takes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands(tmp_path, monkeypatch, scontrol="echo 'MaxArraySize            = 4'")
+    handles = executor(tmp_path / "slurm").place([order(tmp_path, f"t{n}") for n in range(10)])
+    assert len(handles) == 10
+    assert count_placed(tmp_path) == [2, 4, 4]
+    assert [handles[f"t{n}"].partition(":")[0] for n in (0, 3, 4, 9)] == ["7_0", "7_3", "7_0", "7_1"]
+
+
+REFUSES = """n=$(sed -n 's/.*array=0-//p' "$2"); if [ "$n" -ge {most} ]; then
+echo 'sbatch: error: QOSMaxSubmitJobPerUserLimit' >&2; exit 1; fi; echo 9"""
+
+
+def test_a_refused_array_is_halved_until_slurm_takes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands(tmp_path, monkeypatch, sbatch=REFUSES.format(most=3))
+    handles = executor(tmp_path / "slurm").place([order(tmp_path, f"t{n}") for n in range(10)])
+    assert sorted(handles) == ["t0", "t1"], "of 10, 5 and 2: the rest is asked for later"
+    assert count_placed(tmp_path) == [2], "of what was refused nothing is left"
+
+
+def test_what_is_refused_whole_says_how_to_bound_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands(tmp_path, monkeypatch, sbatch=REFUSES.format(most=0))
+    with pytest.raises(InfrastructureError, match=r"QOSMaxSubmitJobPerUserLimit; see .*executor\.slots"):
+        executor(tmp_path / "slurm").place([order(tmp_path, f"t{n}") for n in range(3)])
+
+
+RESTARTING = "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)"
+
+
+def test_a_controller_that_restarts_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also right after a baseline, when nothing is open: a refusal would end the driver."""
+    commands(tmp_path, monkeypatch, sbatch=f"echo '{RESTARTING}' >&2; exit 1")
+    it = executor(tmp_path / "slurm")
+    with pytest.raises(OSError, match="Unable to contact slurm controller"):
+        it.place([order(tmp_path, "a")])
+    assert list((tmp_path / "slurm").iterdir()) == []
+    (tmp_path / "bin" / "scontrol").write_text(f"#!/bin/sh\necho '{RESTARTING}' >&2; exit 1\n")
+    with pytest.raises(OSError, match="scontrol: "):
+        executor(tmp_path / "slurm").place([order(tmp_path, "a")])
+
+
+def listed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`squeue` lists the elements of every submitted array, and one of another campaign."""
+    show = (
+        'for f in {0}/slurm/*.sh; do n=$(sed -n "s/.*job-name=//p" "$f"); '
+        'for i in 0 1; do printf "%-40s%-80s\\n" "41_$i" "$n"; done; done; '
+        'printf "%-40s%-80s\\n" 99_0 inferencebench-0123456789ab'
+    )
+    (folder / "bin" / "squeue").write_text(f"#!/bin/sh\n{show.format(folder)}\n")
+
+
+def test_jobs_of_a_driver_that_was_killed_before_it_wrote_them_down_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = commands(tmp_path, monkeypatch, sbatch="echo 41")
+    todo = [order(tmp_path, "a"), order(tmp_path, "b")]
+    lost = executor(tmp_path / "slurm").place(todo)
+    listed(tmp_path, monkeypatch)
+    it = executor(tmp_path / "slurm")
+    assert it.place([order(tmp_path, "new"), todo[1]]) == {"b": lost["b"]}, "found, and not submitted again"
+    monkeypatch.setattr("inferencebench.campaign.executors.slurm.named", lambda prefix: {})
+    assert list(it.place([order(tmp_path, "new")])) == ["new"]
+    assert calls.read_text().count("sbatch") == 2
+
+
+def test_what_a_controller_took_without_an_answer_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands(tmp_path, monkeypatch, sbatch="echo 'sbatch: error: Socket timed out on send/recv operation' >&2; exit 1")
+    it = executor(tmp_path / "slurm")
+    with pytest.raises(OSError, match="timed out"):
+        it.place([order(tmp_path, "a"), order(tmp_path, "b")])
+    listed(tmp_path, monkeypatch)
+    found = it.place([order(tmp_path, "a"), order(tmp_path, "b")])
+    (orders,) = (tmp_path / "slurm").glob("*.json")
+    assert found == {"a": f"41_0:{orders}", "b": f"41_1:{orders}"}

@@ -70,6 +70,29 @@ def test_a_refused_job_says_what_slurm_says(slurm: Path, tmp_path: Path) -> None
         SlurmExecutor(Placement(kind="slurm", options={"queue": "x"}), tmp_path)
 
 
+def test_jobs_that_nobody_wrote_down_are_found_in_the_queue(executor: SlurmExecutor, tmp_path: Path) -> None:
+    """As when the driver is killed between sbatch's answer and its own log."""
+    todo = [order(tmp_path, f"n{n}", "import time; print('up', flush=True); time.sleep(3)") for n in range(3)]
+    lost = executor.place(todo)
+    again = SlurmExecutor(Placement(kind="slurm", options={"cpus": 1}), tmp_path / "slurm")
+    assert again.place(todo) == lost
+    assert {status.exit_code for status in ended(again, lost).values()} == {0}
+    assert [(tmp_path / f"n{n}.log").read_text().count("up") for n in range(3)] == [1, 1, 1]
+
+
+def test_a_controller_that_is_away_is_no_refusal(slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = (slurm / "slurm.conf").read_text()
+    port = next(line for line in config.splitlines() if line.startswith("SlurmctldPort="))
+    (tmp_path / "slurm.conf").write_text(config.replace(port, "SlurmctldPort=1") + "MessageTimeout=2\n")
+    (tmp_path / "gres.conf").write_text((slurm / "gres.conf").read_text())
+    (tmp_path / "cgroup.conf").write_text((slurm / "cgroup.conf").read_text())
+    away = SlurmExecutor(Placement(kind="slurm", options={"cpus": 1}), tmp_path / "slurm")
+    away._sure, away._limit = True, 1001  # as of a driver that placed its baseline before
+    monkeypatch.setenv("SLURM_CONF", str(tmp_path / "slurm.conf"))
+    with pytest.raises(OSError, match="sbatch: "):
+        away.place([order(tmp_path, "x", "pass")])
+
+
 def test_a_restarted_controller_keeps_its_jobs_and_is_waited_for(
     slurm: Path, executor: SlurmExecutor, tmp_path: Path
 ) -> None:

@@ -34,6 +34,10 @@ GRACE_S = 60.0
 """From SIGTERM to SIGKILL at the time limit, as schedulers give it."""
 
 
+class NoAnswer(OSError):
+    """A scheduler did not answer: it may have done what it was told."""
+
+
 class End(NamedTuple):
     """What the wrapper left: an exit code, or why there is none that counts."""
 
@@ -74,24 +78,54 @@ def submit(
     hand_over: Callable[[Path, Sequence[Order]], Sequence[str]],
     cpus: float | None,
 ) -> dict[str, str]:
-    """Handles by task. `hand_over` gives the handles of one group, whose orders are stored in the file; the first group
-    that is refused ends it, and leaves no files.
+    """Handles by task. `hand_over` gives the handles of one group, whose orders are stored in the file. The first group
+    of which only a part is taken, or nothing, ends it.
 
-    Raises what `hand_over` raises when the first is refused."""
+    Raises what `hand_over` raises when nothing of the first is taken."""
     handles: dict[str, str] = {}
     for group in groups:
+        try:
+            taken = _submit_most(folder, group, hand_over, cpus)
+        except (InfrastructureError, OSError):
+            if handles:
+                break
+            raise
+        handles.update(taken)
+        if len(taken) < len(group):
+            break
+    return handles
+
+
+def _submit_most(
+    folder: Path,
+    group: Sequence[Order],
+    hand_over: Callable[[Path, Sequence[Order]], Sequence[str]],
+    cpus: float | None,
+) -> dict[str, str]:
+    """Handles of a group, or of its first half, quarter, … when a scheduler refuses more. What was refused leaves no
+    files; what may have been taken, though there was no answer, keeps them."""
+    while True:
         path = folder / f"{uuid.uuid4().hex[:12]}.json"
         try:
             write_orders(path, group, cpus=cpus)
             given = hand_over(path, group)
-        except (InfrastructureError, OSError):
+            return {order.task: f"{handle}:{path}" for order, handle in zip(group, given, strict=True)}
+        except NoAnswer:
+            raise
+        except (InfrastructureError, OSError) as error:
             for left in folder.glob(f"{path.stem}.*"):
                 left.unlink(missing_ok=True)
-            if handles:
-                break
-            raise
-        handles.update({order.task: f"{handle}:{path}" for order, handle in zip(group, given, strict=True)})
-    return handles
+            if isinstance(error, OSError) or len(group) == 1:
+                raise
+        group = group[: len(group) // 2]
+
+
+def task_of(orders_file: Path, index: int) -> str | None:
+    """The task of an order; None where the file does not say it."""
+    try:
+        return str(json.loads(orders_file.read_bytes())[index]["task"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
 
 
 def command(orders_file: Path, index: int | str, python: str = sys.executable) -> list[str]:

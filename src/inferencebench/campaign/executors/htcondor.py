@@ -16,7 +16,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from inferencebench.campaign.executors.batch import HANDED_ON, command, cpus_asked, exit_file, read_end, submit
+from inferencebench.campaign.executors.batch import (
+    HANDED_ON,
+    NoAnswer,
+    command,
+    cpus_asked,
+    exit_file,
+    read_end,
+    submit,
+)
 from inferencebench.campaign.executors.contract import Life, Order, Status
 from inferencebench.campaign.model import Placement
 from inferencebench.errors import InfrastructureError, UserError
@@ -191,7 +199,7 @@ def _condor(*argv: str) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(argv, capture_output=True, text=True, timeout=COMMAND_S, check=False)
     except subprocess.TimeoutExpired:
-        raise OSError(f"{argv[0]}: no answer in {COMMAND_S:.0f} s") from None
+        raise NoAnswer(f"{argv[0]}: no answer in {COMMAND_S:.0f} s") from None
 
 
 def _first(text: str) -> str:
