@@ -147,9 +147,9 @@ def test_a_cpu_machine_has_no_price_but_one_that_is_given(tmp_path: Path) -> Non
     note = "4 runs have no price (1.99 USD is for a GPU): give one by --gpu-usd-per-h"
     assert note in made("cost", tmp_path).notes
     assert "decode" not in made("cost-per-speedup", tmp_path).rows[0].values
-    given = Options(gpu_usd_per_h=0.5)
+    given = Options(gpu_usd_per_h=1.99)
     (row,) = made("cost", tmp_path, given).rows
-    assert number(row, "gpu") == pytest.approx(number(row, "reserved_h") * 0.5)
+    assert number(row, "gpu") == pytest.approx(number(row, "reserved_h") * 1.99)
     (row,) = made("cost-per-speedup", tmp_path, given).rows
     assert number(row, "decode") > 1.5
 

@@ -60,6 +60,12 @@ def notes(lines: Iterable[str]) -> None:
         stderr().print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
+def known(option: str, wanted: set[str], there: set[str]) -> None:
+    """Raises UserError for values of `option` that no run has, naming those there are."""
+    if unknown := wanted - there:
+        raise UserError(f"{option}: no run has {', '.join(sorted(unknown))}; there are {', '.join(sorted(there))}")
+
+
 def end_on_sigterm() -> None:
     """Make SIGTERM end the command like Ctrl-C, so that servers, mounts and locks are cleaned up."""
 

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from inferencebench.cli.common import JsonOption, notes, print_json
-from inferencebench.errors import UserError
+from inferencebench.cli.common import JsonOption, known, notes, print_json
 
 if TYPE_CHECKING:
     from inferencebench.analysis.comparable import Located
@@ -60,6 +59,5 @@ def results(
 def _of_pairs(found: Sequence["Located"], given: Sequence[str]) -> list["Located"]:
     """The results of these seed pairs, `DEV,EVAL`; none: all. Raises UserError for a pair that no run has."""
     pairs = {pair.replace(",", "-") for pair in given}
-    if unknown := pairs - (there := {str(result.seed_pair) for _, result in found}):
-        raise UserError(f"--seed-pair: no run has {', '.join(sorted(unknown))}; there are {', '.join(sorted(there))}")
+    known("--seed-pair", pairs, {str(result.seed_pair) for _, result in found})
     return [one for one in found if not pairs or str(one[1].seed_pair) in pairs]

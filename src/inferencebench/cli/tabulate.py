@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from inferencebench.cli.common import JsonOption, notes, print_json
+from inferencebench.cli.common import JsonOption, known, notes, print_json
 from inferencebench.errors import UserError
 
 if TYPE_CHECKING:
@@ -38,7 +38,9 @@ def tables(
     regression: Annotated[
         Literal["floor", "raw"], typer.Option(help="floor: slower than the baseline counts 1.0; raw: as measured.")
     ] = "floor",
-    gpu_usd_per_h: Annotated[float, typer.Option(help="Price of a device hour, USD.", min=0)] = 1.99,
+    gpu_usd_per_h: Annotated[
+        float | None, typer.Option(help="Price of a device hour, USD; default: 1.99 for a GPU.", min=0)
+    ] = None,
     published: Annotated[
         bool, typer.Option("--published", help="The published values of this table, as JSON.")
     ] = False,
@@ -94,7 +96,5 @@ def _check(options: "Options", runs: Sequence["Run"]) -> None:
         ("--condition", {options.condition} - {"default", "all"}, lambda run: run.result.condition),
     )
     for option, wanted, of in filters:
-        there = {of(run) for run in runs}
-        if unknown := wanted - there:
-            raise UserError(f"{option}: no run has {', '.join(sorted(unknown))}; there are {', '.join(sorted(there))}")
+        known(option, wanted, {of(run) for run in runs})
         runs = [run for run in runs if not wanted or of(run) in wanted]

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from inferencebench.analysis.runs import Run, Runs
 from inferencebench.analysis.tables import render
-from inferencebench.analysis.tables.model import GPU_USD_PER_H, Options, Table
+from inferencebench.analysis.tables.model import Options, Table
 from inferencebench.analysis.tables.registry import FAMILIES
 from inferencebench.errors import UserError
 from inferencebench.site.boards import Boards
@@ -43,7 +43,7 @@ def _of_board(view: BoardView, found: Boards, rows: Sequence[RunRow]) -> BoardTa
     shown, empty = [], []
     for family in FAMILIES.values():
         try:
-            table = family.table(runs, Options(gpu_usd_per_h=GPU_USD_PER_H))
+            table = family.table(runs, Options())
         except UserError as error:
             empty.append((family.title, str(error)))
             continue

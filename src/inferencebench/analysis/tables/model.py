@@ -66,7 +66,8 @@ class Options(Record):
     """Only these, `dev-eval`; none: all."""
     condition: str = "default"
     """Of tables that show one condition; `all` for every one."""
-    gpu_usd_per_h: float = Field(GPU_USD_PER_H, ge=0)
+    gpu_usd_per_h: float | None = Field(None, ge=0)
+    """None: `GPU_USD_PER_H` for a GPU's hour, and no price for a CPU's."""
     """The default prices GPUs alone; any other, every machine."""
 
     def asks_for(self, run: Run) -> bool:

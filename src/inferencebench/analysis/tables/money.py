@@ -37,9 +37,10 @@ def used_h(run: Run) -> float:
 
 
 def usd_per_h(run: Run, options: Options) -> float | None:
-    """Price of a device hour. The default is a GPU's: a CPU machine has none unless another is given."""
-    gpu = run.spec is not None and run.spec.suite.hardware.kind == "cuda"
-    return options.gpu_usd_per_h if gpu or options.gpu_usd_per_h != GPU_USD_PER_H else None
+    """Price of a device hour: what was given, else the paper's for a GPU and none for a CPU machine."""
+    if options.gpu_usd_per_h is not None:
+        return options.gpu_usd_per_h
+    return GPU_USD_PER_H if run.spec is not None and run.spec.suite.hardware.kind == "cuda" else None
 
 
 def _usd(runs: Iterable[Run], options: Options) -> float | None:
@@ -55,7 +56,8 @@ def _price_notes(runs: Sequence[Run], options: Options) -> list[str]:
     unpriced = sum(usd_per_h(run, options) is None for run in runs)
     notes = []
     if unpriced < len(runs):
-        notes.append(f"reserved device hours (each session's whole budget) at {options.gpu_usd_per_h:.2f} USD per hour")
+        price = GPU_USD_PER_H if options.gpu_usd_per_h is None else options.gpu_usd_per_h
+        notes.append(f"reserved device hours (each session's whole budget) at {price:.2f} USD per hour")
     if unpriced:
         notes.append(f"{unpriced} runs have no price ({GPU_USD_PER_H} USD is for a GPU): give one by --gpu-usd-per-h")
     if count:
