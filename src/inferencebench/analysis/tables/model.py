@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
@@ -66,7 +66,7 @@ class Options(Record):
     """Only these, `dev-eval`; none: all."""
     condition: str = "default"
     """Of tables that show one condition; `all` for every one."""
-    gpu_usd_per_h: float | None = Field(None, ge=0)
+    gpu_usd_per_h: Annotated[float | None, Field(ge=0)] = None
     """None: `GPU_USD_PER_H` for a GPU's hour, and no price for a CPU's."""
     """The default prices GPUs alone; any other, every machine."""
 
