@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+import pytest
+
 from inferencebench.campaign.driver import Driver, Snapshot
 from inferencebench.campaign.executors.contract import Avoids, Life, Order, Status
 from inferencebench.campaign.executors.local import LocalExecutor
@@ -13,8 +15,9 @@ from inferencebench.campaign.executors.slurm import SlurmExecutor
 from inferencebench.campaign.journal import Journal, State
 from inferencebench.campaign.model import Matrix, Placement, Retry
 from inferencebench.campaign.plan import Plan, Task, plan
-from inferencebench.campaign.refusals import pause_s, places
+from inferencebench.campaign.refusals import pause_s, places, rests
 from inferencebench.campaign.status import status
+from inferencebench.errors import InfrastructureError
 from inferencebench.run import preflight
 from tests.campaign.test_driver import Scripted, cache, finish, order, quick, the_plan
 from tests.campaign.test_plan import campaign
@@ -146,6 +149,40 @@ def test_a_refusal_is_counted_once_and_another_end_with_its_exit_code_is_an_atte
     history = Journal(tmp_path).histories()[base.id]
     assert (history.placed, len(history.failures), history.refusals) == (2, 2, [])
     assert "infrastructure failures" in (history.hopeless or "")
+
+
+def test_a_scheduler_whose_only_node_rests_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inferencebench.campaign.driver.REFUSED_S", 0.02)
+    todo = the_plan(retry=Retry(attempts=2, backoff_s=0.2))
+    finish(tmp_path, todo.tasks[0])
+
+    class One(Host):
+        """Like sbatch: no node that may be used is an error. It rests for longer than each run that it refused."""
+
+        errors = 0
+
+        def place(self, orders: Sequence[Order]) -> dict[str, str]:
+            if self._avoided:
+                self.errors += 1
+                raise InfrastructureError("sbatch: Requested node configuration is not available")
+            self._sick = "disk" if not self.placed else "none"
+            return super().place(orders)
+
+        def free(self) -> int:
+            return 2
+
+    executor = One(tmp_path, todo, 2, "disk", 1)
+    found = Driver(todo, tmp_path, executor, lambda snapshot: None).run()
+    assert set(found.states.values()) == {State.DONE}
+    assert executor.errors
+    assert executor.refusals == 2
+
+
+def test_a_start_of_the_campaign_ends_all_rests() -> None:
+    rows = [{"event": "ended", "task": "a", "refused": ["h"], "at": 1.0, "reason": "r"}]
+    assert rests(rows) == {"h": (1, 1.0, "r")}
+    assert rests([*rows, {"event": "started", "task": ""}]) == {}
+    assert rests([*rows, {"event": "ended", "task": "b", "where": "h gpus=1 cores=2"}]) == {}
 
 
 def test_places_and_pauses() -> None:

@@ -69,7 +69,8 @@ class Driver:
     def run(self, *, retry: bool = False) -> Snapshot:
         """Place and poll until nothing is left to do; `retry`: also what was given up.
 
-        Raises UserError when another driver works on this directory or placements of another executor are open,
+        Raises UserError when another driver works on this directory or placements are open of another executor or of
+        runs that the campaign file no longer has,
         InfrastructureError when the directory is away for too long or the executor does not work."""
         with lease(self._out / ".campaign" / ".lock", wait=False):
             journal = Journal(self._out)
@@ -254,8 +255,9 @@ class Driver:
         """Hand over what is ready, as far as the executor has room and the bounds allow."""
         if time.monotonic() - self._refused_at < REFUSED_S:
             return
+        resting = self._resting(journal)
         if isinstance(self._executor, Avoids):
-            self._executor.avoid(self._resting(journal))
+            self._executor.avoid(resting)
         room = self._executor.free()
         slots = self._plan.campaign.executor.slots
         if slots is not None:
@@ -273,7 +275,7 @@ class Driver:
         try:
             placements = self._executor.place(orders)
         except InfrastructureError as error:
-            if not self._open(histories):
+            if not (self._open(histories) or resting):  # without what rests there may be no place at all
                 raise
             self._refused_at = time.monotonic()
             if histories[orders[0].task].waits != str(error):

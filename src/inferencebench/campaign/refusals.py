@@ -76,9 +76,12 @@ def places(where: str) -> tuple[str, ...]:
 
 
 def rests(rows: Iterable[Mapping[str, Any]]) -> dict[str, Rest]:
-    """The places whose newest starts were refused, by the campaign's log: any other end there shows that it is fit."""
+    """The places whose newest starts were refused, by the campaign's log: any other end there shows that it is fit, and
+    who starts the campaign again may have mended it."""
     found: dict[str, Rest] = {}
     for row in rows:
+        if row.get("event") == "started":
+            found.clear()
         if row.get("event") != "ended":
             continue
         if refused := row.get("refused"):

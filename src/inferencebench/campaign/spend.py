@@ -34,7 +34,7 @@ def ran_s(history: History, now: float, limit: float) -> float:
 
 def ran_until_s(out: Path, task_id: str, history: History, limit: float, now: float) -> float:
     """The same for a placement of which nobody knows how long it ran: until its run's last sign of life."""
-    sign = last_sign_at(out, task_id, history.directory)
+    sign = last_sign_at(out, task_id, history.directory) if history.began_at else None
     return ran_s(history, now if sign is None else min(now, sign), limit)
 
 
