@@ -1,7 +1,7 @@
 """The driver: places tasks until every one is done or given up, and can be killed at any moment.
 
 It keeps nothing in memory that a restart would need: what is done stands in the run directories, what was placed in the
-journal. One table says what the end of a placement means.
+journal.
 """
 
 import sys
@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from inferencebench.campaign import refusals
+from inferencebench.campaign.ends import ending
 from inferencebench.campaign.executors.contract import Avoids, Executor, Life, Order, Status
-from inferencebench.campaign.journal import History, Journal, State, log_of, outcome, settled, state
+from inferencebench.campaign.journal import History, Journal, State, log_of, settled, state
 from inferencebench.campaign.plan import Plan, Task
 from inferencebench.campaign.spend import Spend, affordable, limit_s, ran_s, ran_until_s, spend, stop
 from inferencebench.errors import InfrastructureError, UserError
@@ -25,21 +25,6 @@ OUTAGE_S = 600.0
 """How long the campaign directory may be away (a shared file system that restarts) before the driver gives up."""
 REFUSED_S = 30.0
 """After a scheduler refused more placements, before it is asked again."""
-EXIT_INPUT = 2
-
-
-class End(StrEnum):
-    """What the end of a placement without a result means."""
-
-    AGAIN = "again"
-    """Infrastructure: retried, within the attempts."""
-    HOPELESS = "hopeless"
-    """The input is wrong: the same command would say the same."""
-
-
-def meaning(status: Status) -> End:
-    """The table: only the command itself, by exit code 2, says that its input is wrong."""
-    return End.HOPELESS if status.life is Life.ENDED and status.exit_code == EXIT_INPUT else End.AGAIN
 
 
 @dataclass(frozen=True)
@@ -197,27 +182,15 @@ class Driver:
             self._executor.cancel([history.handle])
 
     def _ended(self, journal: Journal, task: Task, history: History, status: Status, cancelled: bool) -> None:
-        finished = settled(self._out, task)
-        interrupted = status.life is Life.LOST and not self._detached and not cancelled
-        reason = status.reason or ("it ended with its driver" if interrupted else status.life)
-        if not finished:
-            found = outcome(self._out, task)
-            reason = f"{reason}: {f'the baseline is {found}' if found else _last_line(log_of(self._out, task.id))}"
-        again = not finished and (interrupted or meaning(status) is End.AGAIN)
-        back = "cancelled; " if cancelled else "withdrawn; " if history.withdrawn else ""
-        where = status.where or history.where
-        refusal = None
-        if again and not back:
-            refusal = refusals.read(self._out / task.directory, status, where, history.preflight_ns)
+        end = ending(self._out, task, history, status, cancelled=cancelled, attached=not self._detached)
+        refused = {"refused": end.refusal.places, "preflight_ns": end.refusal.preflight_ns} if end.refusal else {}
         journal.append(
-            "ended", task.id, handle=history.handle, exit_code=status.exit_code, where=where,
-            reason=reason if finished else f"{back}{reason}",
-            infrastructure=again and not (back or interrupted or refusal),
-            ran_s=self._ran_s(task.id, history, status, limit_s(self._plan.campaign, task)),
-            **({"refused": refusal.places, "preflight_ns": refusal.preflight_ns} if refusal else {}),
+            "ended", task.id, handle=history.handle, exit_code=status.exit_code, where=status.where or history.where,
+            reason=end.reason, infrastructure=end.infrastructure,
+            ran_s=self._ran_s(task.id, history, status, limit_s(self._plan.campaign, task)), **refused,
         )  # fmt: skip
-        if not (finished or again or back):
-            journal.append("gave_up", task.id, reason=reason)
+        if end.hopeless:
+            journal.append("gave_up", task.id, reason=end.reason)
 
     def _ran_s(self, name: str, history: History, status: Status, limit: float) -> float:
         now = time.time()
@@ -338,14 +311,3 @@ def refuse_others(out: Path, histories: Mapping[str, History], executor: Executo
                 f"{out}: a placement of executor {history.executor!r} is open; run or cancel the campaign with that "
                 f"kind first"
             )
-
-
-def _last_line(log: Path) -> str:
-    """What the command said last; only the end of the file is read."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - 4096))
-            lines = file.read().decode(errors="replace").split("\n")
-    except OSError:
-        return "no log"
-    return next((line.strip() for line in reversed(lines) if line.strip()), "an empty log")[:300]
