@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from inferencebench.campaign.check import checked
 from inferencebench.cli.campaign import plan, run
 from inferencebench.errors import UserError
 
@@ -102,3 +103,12 @@ def test_a_price_is_printed_where_one_was_given(tmp_path: Path, capsys: pytest.C
     assert re.search(r"\$[1-9]", capsys.readouterr().out)
     plan(file_of(tmp_path), json=True)
     assert '"estimated_usd": null' in capsys.readouterr().out
+
+
+def test_the_example_of_the_documentation_is_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path(__file__).parents[2]
+    monkeypatch.chdir(root)
+    text = (root / "docs" / "campaigns.md").read_text()
+    path = tmp_path / "nightly.toml"
+    path.write_text(text.partition("```toml\n")[2].partition("```")[0])
+    assert {task.scenario.value for task in checked(path).tasks} == {"prefill", "decode"}
