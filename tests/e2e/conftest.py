@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,8 @@ import pytest
 TINY = Path(__file__).parent / "tiny.toml"
 SALT = bytes(range(32))
 """Fixed, so that the drawn questions and prompts are the same in every test session."""
+DISTURBED = "client starved|schedule slipped"
+"""Our own client was late, on both attempts of a run: the machine was busy."""
 
 
 def command(*args: str | Path) -> list[str]:
@@ -23,11 +26,17 @@ def command(*args: str | Path) -> list[str]:
 
 
 def bench(*args: str | Path, code: int = 0, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a verb to its end and check its exit code."""
-    done = subprocess.run(command(*args), capture_output=True, text=True, cwd=cwd, timeout=280, check=False)
+    """Run a verb to its end, a second time where the machine disturbed it (it resumes), and check its exit code."""
+    done = _run(*args, cwd=cwd)
+    if done.returncode == 3 and re.search(DISTURBED, done.stderr):
+        done = _run(*args, cwd=cwd)
     assert done.returncode == code, f"exit {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     assert "Traceback" not in done.stderr
     return done
+
+
+def _run(*args: str | Path, cwd: Path | None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*args), capture_output=True, text=True, cwd=cwd, timeout=280, check=False)
 
 
 def run_json(out: Path, scenario: str, agent: str, *more: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,14 +20,9 @@ echo 'TOKEN_S={token_s} exec "$IB_PYTHON" /workspace/submission/server.py' > sub
 
 def test_two_runs_side_by_side_keep_their_own_servers(campaign: Path, script: Callable[..., str]) -> None:
     agents = [script(n, SOLVE.format(token_s=s), server__py=MOCK) for n, s in (("fast", "0.004"), ("slow", "0.04"))]
-    argv = [command("run", TINY, "decode", a, "--out", campaign, "--share-device", "--json") for a in agents]
     bench("run", TINY, "decode", "engine:pytorch", "--out", campaign)
-    processes = [subprocess.Popen(a, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for a in argv]
-    results = []
-    for process in processes:
-        stdout, stderr = process.communicate(timeout=200)
-        assert process.returncode == 0, stderr
-        results.append(json.loads(stdout))
+    with ThreadPoolExecutor() as pool:
+        results = list(pool.map(lambda agent: run_json(campaign, "decode", agent, "--share-device"), agents))
     fast, slow = (r["metric"]["value"] for r in results)
     assert 0.003 < fast < 0.03
     assert 0.04 < slow < 0.12
@@ -78,7 +74,8 @@ EVALUATES = (
 echo 'exit 1' > submission/start_server.sh
 ./evaluate || echo "failed as it should"
 "$IB_PYTHON" /workspace/agent/server.py & server=$!
-sleep 1
+until "$IB_PYTHON" -c 'import os, socket; socket.create_connection((os.environ["HOST"], int(os.environ["PORT"])))' \
+    2> /dev/null; do sleep 0.1; done
 ./evaluate --quick || echo "busy as it should"
 kill $server
 cp agent/server.py submission/server.py
@@ -104,7 +101,7 @@ def test_evaluations_are_measured_outside_recorded_and_tied_to_the_snapshot(
         != evaluations[2]["submission_sha256"]
     )
     assert evaluations[0]["quality_passed"] is False
-    assert 0.003 < evaluations[0]["value"] < 0.006
+    assert 0.003 < evaluations[0]["value"] < 0.012
     assert result["outcome"] in ("quality_failed", "integrity_flagged")
     assert result["best_seen"] is None
 
@@ -181,7 +178,8 @@ find / -xdev \\( -name '*.salt*' -o -name 'eval*.jsonl' -o -name 'factual*' \\) 
         assert secret not in seen, secret
     mounts = (directory / "solve" / "workspace" / "mounts.txt").read_text()
     assert "/workspace" in mounts
-    assert "1337" not in mounts
+    assert "21-1337" not in mounts
+    assert "/1337" not in mounts
 
 
 @pytest.mark.parametrize(
