@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
+from inferencebench.campaign.check import checked
 from inferencebench.campaign.executors import registry
 from inferencebench.campaign.executors.slurm import SlurmExecutor
 from inferencebench.campaign.model import load
-from inferencebench.campaign.plan import plan
 
 RECIPES = Path(__file__).parents[2] / "docs" / "recipes"
 CAMPAIGNS = sorted(RECIPES.glob("*/campaign.toml"))
@@ -22,7 +22,7 @@ KUBERNETES = list(yaml.safe_load_all((RECIPES / "ray-kubernetes" / "raycluster.y
 
 @pytest.mark.parametrize("path", CAMPAIGNS, ids=lambda path: path.parent.name)
 def test_campaigns_are_planned_and_their_executors_take_their_options(path: Path, tmp_path: Path) -> None:
-    found = plan(load(path))
+    found = checked(path)
     assert len(found.tasks) > 12
     assert found.device_hours > 10
     assert registry.get(found.campaign, tmp_path).name == found.campaign.executor.kind
