@@ -1,6 +1,7 @@
 """The recipes of docs/recipes: their files are what we and their programs read, and agree with each other."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,7 +13,11 @@ import yaml
 from inferencebench.campaign.check import checked
 from inferencebench.campaign.executors import registry
 from inferencebench.campaign.executors.slurm import SlurmExecutor
-from inferencebench.campaign.model import load
+from inferencebench.campaign.model import Campaign, load
+from inferencebench.engines import registry as engines
+from inferencebench.engines.packaged import PackagedEngine
+from inferencebench.run.spec import BASELINE_AGENT
+from inferencebench.suites import load as suites
 
 RECIPES = Path(__file__).parents[2] / "docs" / "recipes"
 CAMPAIGNS = sorted(RECIPES.glob("*/campaign.toml"))
@@ -26,6 +31,79 @@ def test_campaigns_are_planned_and_their_executors_take_their_options(path: Path
     assert len(found.tasks) > 12
     assert found.device_hours > 10
     assert registry.get(found.campaign, tmp_path).name == found.campaign.executor.kind
+
+
+INSTALLS = {
+    "slurm-apptainer": "slurm-apptainer/inferencebench.def",
+    "ray-kubernetes": "ray-kubernetes/Dockerfile",
+    "eight-gpus": "README.md",
+    "cloud-vm": "cloud-vm/setup.sh",
+}
+"""Where each recipe says what is installed on what its runs work on."""
+BESIDE = {"claude-code": {"npm"}, "search": {"search"}}
+"""What a kind of agent needs beside its engines."""
+
+
+def needed(campaign: Campaign) -> set[str]:
+    """Extras of ours, distributions and programs that a campaign's runs need."""
+    found = {"ray"} if campaign.executor.kind == "ray" else set()
+    for name in campaign.matrix.suites:
+        suite = suites.load(name)
+        found |= {"hub"} if suite.model.source.kind == "hub" else set()
+        found |= {"nvidia"} if suite.hardware.kind == "cuda" else set()
+    for agent in (BASELINE_AGENT, *campaign.matrix.agents):
+        kind, _, rest = agent.partition(":")
+        found |= BESIDE.get(kind, set())
+        names = {"engine": rest, "search": rest.partition("engine=")[2].partition("&")[0]}.get(kind, "")
+        for engine in filter(None, names.split(",")):
+            it = engines.get(engine)
+            assert isinstance(it, PackagedEngine)
+            found |= {it.extra} if it.extra else set(it.distributions)
+    return found
+
+
+def installed(recipe: str) -> set[str]:
+    """The words of a recipe's lines of apt and pip: extras of ours, distributions without version, programs."""
+    text = (RECIPES / INSTALLS[recipe]).read_text()
+    if recipe == "eight-gpus":
+        text = text.partition("## One host with eight GPUs")[2].partition("## ")[0]
+    lines = [line for line in text.splitlines() if re.search(r"(apt-get|pip) install ", line)]
+    assert lines, recipe
+    return {word for line in lines for word in re.findall(r"[\w-]+(?:\.[\w-]+)*", line.replace("==", " =="))}
+
+
+@pytest.mark.parametrize("recipe", sorted(INSTALLS))
+def test_what_a_campaign_names_is_installed(recipe: str) -> None:
+    wanted = needed(load(RECIPES / recipe / "campaign.toml"))
+    assert {"torch", "hub", "nvidia", "vllm"} <= wanted
+    assert wanted - installed(recipe) == set()
+    assert "sglang" not in wanted, "it and vLLM pin different versions of torch: one environment cannot have both"
+
+
+def test_the_image_has_the_cluster_s_ray() -> None:
+    text = (RECIPES / "ray-kubernetes" / "Dockerfile").read_text()
+    assert f"'ray[default]=={KUBERNETES[1]['spec']['rayVersion']}' " in text
+
+
+def test_pods_have_cores_of_their_own() -> None:
+    """The kubelet's static manager gives whole CPUs only to pods that request what they are limited to."""
+    (worker,) = KUBERNETES[1]["spec"]["workerGroupSpecs"]
+    resources = worker["template"]["spec"]["containers"][0]["resources"]
+    assert resources["requests"] == resources["limits"]
+    assert resources["limits"]["cpu"].isdigit()
+    for name in ("ray-kubernetes/raycluster.yaml", "README.md"):
+        assert "cpuManagerPolicy: static" in (RECIPES / name).read_text()
+
+
+def test_keys_come_from_the_node(tmp_path: Path) -> None:
+    """Slurm hands none on: the lines before the command read a file of the node's."""
+    (tmp_path / ".inferencebench.env").write_text("ANTHROPIC_API_KEY=sk-test\n")
+    setup = load(RECIPES / "slurm-apptainer" / "campaign.toml").executor.options["setup"]
+    assert isinstance(setup, list)
+    text = "\n".join([*(line for line in setup if not line.startswith("module ")), "env"])
+    env = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(["bash", "-c", text], env=env, capture_output=True, text=True, check=True)
+    assert "ANTHROPIC_API_KEY=sk-test" in done.stdout.splitlines()
 
 
 def test_every_recipe_is_in_the_page_and_the_other_way_round() -> None:
@@ -109,7 +187,7 @@ def test_the_machine_s_services_are_what_systemd_takes(tmp_path: Path) -> None:
     """The set-up script with stand-ins for what it installs; its units by systemd's own check where there is one."""
     (tmp_path / "bin").mkdir()
     calls = tmp_path / "calls"
-    for name in ("apt-get", "make", "systemctl"):
+    for name in ("apt-get", "systemctl"):
         stand_in = tmp_path / "bin" / name
         stand_in.write_text(f'#!/bin/sh\necho "{name} $*" >> {calls}\n')
         stand_in.chmod(0o755)

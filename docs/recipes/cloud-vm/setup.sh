@@ -11,9 +11,9 @@ campaign=$(realpath "$1") runs=$(realpath -m "$2") target=$3
 checkout=$(pwd) units=${UNITS:-/etc/systemd/system}
 
 apt-get update
-apt-get install -y --no-install-recommends bubblewrap make python3-venv
-make install
-.venv/bin/pip install -c constraints.txt -e '.[sync,nvidia]' s3fs
+apt-get install -y --no-install-recommends bubblewrap gcc libc6-dev python3-dev python3-venv
+[[ -x .venv/bin/pip ]] || python3 -m venv .venv
+.venv/bin/pip install -e '.[torch,hub,search,nvidia,sync]' vllm==0.33.0 s3fs
 .venv/bin/inferencebench doctor
 .venv/bin/inferencebench campaign plan "$campaign"
 
