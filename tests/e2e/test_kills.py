@@ -59,12 +59,7 @@ def test_a_run_killed_in_each_phase_completes_to_the_same_record(campaign: Path,
     slow = _tpot(run_json(campaign, "decode", "engine:pytorch"))
     argv = command("run", TINY, "decode", mock_agent, "--out", campaign)
     for phase in ("prepare", "solve", "freeze", "measure", "quality", "likelihood"):
-        directory = _directory(campaign)
-        _forget(campaign)
-        log = EventLog(directory / "events.jsonl")
-        process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        kill_when(process, lambda phase=phase, log=log: _started(log, phase))  # type: ignore[misc]
-        _wait_until_gone(campaign)
+        log = _killed_in(phase, argv, campaign)
         again = run_json(campaign, "decode", mock_agent)
         assert {k: again[k] for k in SAME} == {k: whole[k] for k in SAME}, phase
         assert {k: again["provenance"][k] for k in SAME_PROVENANCE} == {
@@ -106,8 +101,21 @@ def test_ctrl_c_and_sigterm_leave_nothing(campaign: Path, script: Callable[..., 
     assert not sandboxed_processes(campaign)
 
 
-def _started(log: EventLog, phase: str) -> bool:
-    return any(e["event"] == "phase_started" and e["phase"] == phase for e in log.read())
+def _killed_in(phase: str, argv: list[str], out: Path) -> EventLog:
+    """Kill the mock's run, begun anew, in a phase; again where the phase was over before the kill came."""
+    log = EventLog(_directory(out) / "events.jsonl")
+    for _ in range(3):
+        _forget(out)
+        process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        kill_when(process, lambda: _has(log, "phase_started", phase))
+        _wait_until_gone(out)
+        if not _has(log, "phase_finished", phase):
+            return log
+    raise AssertionError(f"{phase} was over three times before the kill came")
+
+
+def _has(log: EventLog, event: str, phase: str) -> bool:
+    return any(e["event"] == event and e["phase"] == phase for e in log.read())
 
 
 def _has_server(path: Path) -> bool:
