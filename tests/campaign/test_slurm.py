@@ -135,11 +135,11 @@ def test_a_controller_that_restarts_is_waited_for(tmp_path: Path, monkeypatch: p
 
 
 def listed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`squeue` lists the elements of every submitted array, and one of another campaign."""
+    """`squeue` lists the elements of every submitted array, one of another campaign, and a job that is no array."""
     show = (
         'for f in {0}/slurm/*.sh; do n=$(sed -n "s/.*job-name=//p" "$f"); '
         'for i in 0 1; do printf "%-40s%-80s\\n" "41_$i" "$n"; done; done; '
-        'printf "%-40s%-80s\\n" 99_0 inferencebench-0123456789ab'
+        'printf "%-40s%-80s\\n" 99_0 inferencebench-0123456789ab 98 inferencebench-mine'
     )
     (folder / "bin" / "squeue").write_text(f"#!/bin/sh\n{show.format(folder)}\n")
 

@@ -55,8 +55,8 @@ class SlurmExecutor:
             )
         self._options: Mapping[str, str | int | float | bool | list[str]] = placement.options
         self._cpus = cpus_asked(placement.options)
-        extra = [str(option).removeprefix("--") for option in _list(placement.options.get("extra"))]
-        if devices and self._cpus is None and not any(option.startswith(CORES) for option in extra):
+        stated = self._cpus is not None or any(option.startswith(CORES) for option in self._extra())
+        if devices and not stated:
             raise UserError(
                 "executor.options.cpus: GPU runs on slurm need it: the cores of a GPU's share of a node, such as 16 "
                 "(or extra = ['exclusive'] for whole nodes)"
@@ -150,7 +150,7 @@ class SlurmExecutor:
             directives.append(f"mem={self._options['memory']}")
         if self._avoided:
             directives.append(f"exclude={','.join(self._avoided)}")
-        directives += [str(option).removeprefix("--") for option in _list(self._options.get("extra"))]
+        directives += self._extra()
         setup = [*map(str, _list(self._options.get("setup")))]
         shell = "#!/bin/bash -l" if setup else "#!/bin/bash"  # a login shell knows `module`
         lines = [shell, *(f"#SBATCH --{directive}" for directive in directives)]
@@ -158,6 +158,10 @@ class SlurmExecutor:
         python = self._options.get("python", sys.executable)
         lines.append(f'exec "{python}" -m inferencebench.campaign.executors.batch "{orders}" "$SLURM_ARRAY_TASK_ID"')
         return "\n".join(lines) + "\n"
+
+    def _extra(self) -> list[str]:
+        """Further options of sbatch, without their dashes."""
+        return [str(option).removeprefix("--") for option in _list(self._options.get("extra"))]
 
     def _submit(self, orders: Path, group: Sequence[Order]) -> list[str]:
         script = orders.with_suffix(".sh")

@@ -103,9 +103,10 @@ def known(ids: Iterable[str]) -> dict[str, list[str]]:
 
 
 def named(prefix: str) -> dict[str, str]:
-    """Names by id of this user's jobs that wait or run and whose name begins so. Raises OSError as above."""
+    """Names by id of this user's elements of arrays that wait or run and whose name begins so. Raises OSError as
+    above."""
     rows = _squeue("JobArrayID:40,Name:80", f"--user={os.geteuid()}", "--states=PENDING,CONFIGURING,RUNNING,REQUEUED")
-    return {job: name for job, name in rows.values() if name.startswith(prefix)}
+    return {job: name for job, name in rows.values() if name.startswith(prefix) and "_" in job}
 
 
 def _squeue(columns: str, *which: str) -> dict[str, list[str]]:
