@@ -15,7 +15,9 @@ from tests.agents.llm_server import Action, Cut, Fail, Say, Shell, scripted
 from tests.agents_real.conftest import MODELS, agent, holds_no_key, session
 
 Point = Callable[[str, str], None]
-SLACK_S = 1.0
+STARTED_S = 45.0
+"""A budget in which every CLI makes its first call, several at a time on a slow machine."""
+SLACK_S = 3.0
 """A session may outlast its budget by so much: the end of its last process is waited for."""
 
 
@@ -56,14 +58,14 @@ def test_a_provider_that_never_answers_is_not_the_agents_failure(
     name: str, status: int, tmp_path: Path, point: Point
 ) -> None:
     """Nothing is scored, and the command ends with 3. A refused key is not tried until the end of the budget."""
-    budget_s, last_s = (60.0, 10.0) if status == 401 else (25.0, 5.0)
+    budget_s, last_s = (60.0, 10.0) if status == 401 else (STARTED_S, 5.0)
     with scripted([Fail(status)]) as model:
         point(name, model.url)
         the = session(tmp_path, budget_s)
         with bounded(the), pytest.raises(MissingError, match=rf"answered no call.*{status}"):
             agent(name, last_s).solve(the)
     if status == 401:
-        assert the.clock.elapsed_s < 30
+        assert the.clock.elapsed_s < 45
 
 
 def test_a_cut_stream_is_survived(name: str, tmp_path: Path, point: Point) -> None:
@@ -75,7 +77,7 @@ def test_a_cut_stream_is_survived(name: str, tmp_path: Path, point: Point) -> No
 def test_a_hanging_tool_and_a_daemon_end_with_the_clock(name: str, tmp_path: Path, point: Point) -> None:
     marker = marked(name, 1)
     script: list[Action] = [Shell(f"(setsid sleep {marker} & disown); trap '' TERM; sleep {marker}")]
-    ended = solve(name, tmp_path, point, script, 25, 5)
+    ended = solve(name, tmp_path, point, script, STARTED_S, 5)
     assert (ended.how, ended.survivors) == ("deadline", ())
     assert running(marker) == []
 
@@ -109,7 +111,7 @@ def test_a_deleted_workspace_does_not_stop_the_session(name: str, tmp_path: Path
 
 def test_fifty_megabytes_of_output_are_bounded(name: str, tmp_path: Path, point: Point) -> None:
     flood = "head -c 50000000 /dev/zero | tr '\\0' x; echo end > submission/end"
-    ended = solve(name, tmp_path, point, [Shell(flood), Say("Done.")], 60, 25)
+    ended = solve(name, tmp_path, point, [Shell(flood), Say("Done.")], 60, 50)
     # Gemini CLI may exit, with code 0, before its last events are written: without them it counts as crashed.
     assert ended.how in (("finished", "failed") if name == "gemini-cli" else ("finished",))
     assert (tmp_path / "workspace/submission/end").exists()
@@ -120,7 +122,7 @@ def test_fifty_megabytes_of_output_are_bounded(name: str, tmp_path: Path, point:
 
 
 def test_a_model_that_says_nothing_is_asked_again_with_pauses(name: str, tmp_path: Path, point: Point) -> None:
-    ended = solve(name, tmp_path, point, [Say("")], 30, 5)
+    ended = solve(name, tmp_path, point, [Say("")], STARTED_S, 5)
     assert ended.how in ("finished", "failed", "deadline")
     state = json.loads((tmp_path / "logs/session/state.json").read_text())
     assert 1 <= state["invocations"] <= 10
