@@ -31,6 +31,10 @@ SIGMAS = 3.0
 """Between two cells of two tables that noise alone parts: four are compared, and more is seen once in a hundred."""
 
 
+SLOTS = "slots = 2\n"
+"""Of the local campaign: a core for each run, like those of the two nodes, so that like is compared with like."""
+
+
 class Running:
     """`campaign run` as a process."""
 
@@ -42,7 +46,7 @@ class Running:
         self.file.write_text(
             f'name = "{kind}"\n[matrix]\nsuites = ["{SUITE}"]\nagents = ["engine:llamacpp", {scripts}]\n'
             f"repeats = {REPEATS[kind]}\nseed_pairs = [{{ dev = 21, eval = 1337 }}]\n[retry]\nbackoff_s = 1\n"
-            f'[executor]\nkind = "{kind}"\n[executor.options]\n{options}'
+            f'[executor]\nkind = "{kind}"\n{SLOTS if kind == "local" else ""}[executor.options]\n{options}'
         )
         self.start()
 
