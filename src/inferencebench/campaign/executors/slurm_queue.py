@@ -18,8 +18,6 @@ NEVER = ("launch failed", "PartitionTimeLimit", "BadConstraints", "InvalidAccoun
 """Reasons for which a job stays queued until somebody changes it."""
 ITS_TURN = ("", "None", "Priority", "Resources")
 COLUMNS = "JobArrayID:40,State:24,Reason:60,NodeList:60,exit_code:12,RestartCnt:12"
-
-
 ARRAY_LIMIT = 1001
 """Slurm's own MaxArraySize."""
 UNREACHED = ("unable to contact", "connect failure", "connection refused", "standby mode")
@@ -41,6 +39,7 @@ class Job(NamedTuple):
 
 
 def status(job: Job, row: list[str] | None) -> Status:
+    """What became of a job. `row`: its cells of `COLUMNS`; None: Slurm has forgotten it."""
     code = read_exit(exit_file(job.orders, job.element))
     if row is None:
         return Status(Life.ENDED, code, f"exit code {code}") if code is not None else Status(Life.LOST)
@@ -70,6 +69,7 @@ def starts_never(row: Sequence[str]) -> bool:
 
 
 def job_of(handle: str) -> Job:
+    """The job that a handle names."""
     job, _, orders = handle.partition(":")
     return Job(job, Path(orders))
 
@@ -84,6 +84,7 @@ def ask(*argv: str) -> subprocess.CompletedProcess[str]:
 
 
 def first_line(text: str) -> str:
+    """The first line that says something."""
     return next((line.strip() for line in text.split("\n") if line.strip()), "no message")
 
 
