@@ -52,6 +52,8 @@ def test_each_order_ends_with_its_own_code_and_log(executor: Executor, tmp_path:
         handles = executor.place(todo)
         todo = [one for one in todo if one.task not in handles]
         found.update(ended(executor, handles))
+        again = executor.poll(list(handles.values()))
+        assert all(again[handle].exit_code == found[task].exit_code for task, handle in handles.items()), "asked twice"
     assert {task: status.exit_code for task, status in found.items()} == {"t0": 0, "t2": 2, "t3": 3}
     assert {status.life for status in found.values()} == {Life.ENDED}
     assert (tmp_path / "t3.log").read_text() == "t3\n"

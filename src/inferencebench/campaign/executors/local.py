@@ -67,6 +67,7 @@ class LocalExecutor:
         self._slots = slots or 1
         self._share = share(self._cores, len(self._gpus) or self._slots)
         self._children: dict[str, _Child] = {}
+        self._ends: dict[str, Status] = {}
         self._avoided: frozenset[str] = frozenset()
 
     def probe(self) -> Probe:
@@ -141,6 +142,8 @@ class LocalExecutor:
                 os.kill(pid, number)
 
     def _status(self, handle: str) -> Status:
+        if handle in self._ends:
+            return self._ends[handle]
         child = self._children.get(handle)
         if child is None:
             return Status(Life.RUNNING if living(handle) else Life.LOST, where=os.uname().nodename)
@@ -151,10 +154,10 @@ class LocalExecutor:
             return Status(Life.RUNNING, where=where)
         del self._children[handle]
         _release(child.slot)
-        if child.told_at is not None:
-            return Status(Life.ENDED, None, TIMEOUT, where)
         reason = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
-        return Status(Life.ENDED, code, reason, where)
+        in_time = child.told_at is None
+        self._ends[handle] = Status(Life.ENDED, code if in_time else None, reason if in_time else TIMEOUT, where)
+        return self._ends[handle]
 
     def _fit(self, gpu: int | None) -> bool:
         """Whether neither this host nor its GPU of this number is to be left out."""
