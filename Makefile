@@ -47,7 +47,7 @@ test-redteam: checkpoint ## The integrity gate against known cheats and honest c
 
 test-agents: install-dev ## The four real command-line agents against a scripted model (installs them by npm)
 	@$(BIN)/python -m tests.fetch --agents
-	$(BIN)/python -m pytest -n 4 --max-worker-restart 0 tests/agents_real --ignore tests/agents_real/test_runs.py
+	$(BIN)/python -m pytest -n 5 --max-worker-restart 0 tests/agents_real --ignore tests/agents_real/test_runs.py
 	$(BIN)/python -m pytest --durations 5 tests/agents_real/test_runs.py
 
 CLUSTER := 'htcondor<25' 's3fs>=2026.9' 'moto[server]>=5.2' kubernetes-validate
