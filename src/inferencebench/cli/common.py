@@ -16,7 +16,9 @@ from inferencebench.errors import UserError
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines on stdout.")]
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="Campaign directory: all records go here.")]
-
+PairsOption = Annotated[
+    list[str] | None, typer.Option("--seed-pair", help="Only runs of this pair, DEV,EVAL; may be repeated.")
+]
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 PLAIN_WIDTH = 120
@@ -58,6 +60,11 @@ def notes(lines: Iterable[str]) -> None:
     """Plain lines on stderr."""
     for line in lines:
         stderr().print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+
+def pairs_of(given: Iterable[str] | None) -> tuple[str, ...]:
+    """Seed pairs of the command line, `DEV,EVAL`, as records write them."""
+    return tuple(pair.replace(",", "-") for pair in given or ())
 
 
 def known(option: str, wanted: set[str], there: set[str]) -> None:

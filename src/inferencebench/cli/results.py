@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from inferencebench.cli.common import JsonOption, known, notes, print_json
+from inferencebench.cli.common import JsonOption, PairsOption, known, notes, pairs_of, print_json
 
 if TYPE_CHECKING:
     from inferencebench.analysis.comparable import Located
@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 
 def results(
     directories: Annotated[list[Path], typer.Argument(help="Campaign directories (what --out named).")],
-    seed_pair: Annotated[
-        list[str] | None, typer.Option("--seed-pair", help="Only runs of this pair, DEV,EVAL; may be repeated.")
-    ] = None,
+    seed_pair: PairsOption = None,
     regression: Annotated[
         Literal["floor", "raw"], typer.Option(help="floor: slower than the baseline counts 1.0; raw: as measured.")
     ] = "floor",
@@ -37,7 +35,7 @@ def results(
     notes(found.skipped)
     if not found.results:
         raise none_finished(directories)
-    kept = _of_pairs(found.results, seed_pair or ())
+    kept = _of_pairs(found.results, pairs_of(seed_pair))
     the_board = board(comparable(kept), regression)
     lines = groups(Run(directory, result) for directory, result in kept if result.repeat == 0)
     said = {
@@ -56,8 +54,7 @@ def results(
         show_board(the_board, said)
 
 
-def _of_pairs(found: Sequence["Located"], given: Sequence[str]) -> list["Located"]:
-    """The results of these seed pairs, `DEV,EVAL`; none: all. Raises UserError for a pair that no run has."""
-    pairs = {pair.replace(",", "-") for pair in given}
-    known("--seed-pair", pairs, {str(result.seed_pair) for _, result in found})
+def _of_pairs(found: Sequence["Located"], pairs: Sequence[str]) -> list["Located"]:
+    """The results of these seed pairs; none: all. Raises UserError for a pair that no run has."""
+    known("--seed-pair", set(pairs), {str(result.seed_pair) for _, result in found})
     return [one for one in found if not pairs or str(one[1].seed_pair) in pairs]

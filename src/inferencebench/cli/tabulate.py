@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from inferencebench.cli.common import JsonOption, known, notes, print_json
+from inferencebench.cli.common import JsonOption, PairsOption, known, notes, pairs_of, print_json
 from inferencebench.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,9 +31,7 @@ def tables(
     directories: Annotated[list[Path] | None, typer.Argument(help="Campaign directories (what --out named).")] = None,
     format: Annotated[Format, typer.Option("--format", "-f", help="How the table is written.")] = Format.TEXT,
     suite: Annotated[str | None, typer.Option(help="Only runs of this suite.")] = None,
-    seed_pair: Annotated[
-        list[str] | None, typer.Option("--seed-pair", help="Only runs of this pair, DEV,EVAL; may be repeated.")
-    ] = None,
+    seed_pair: PairsOption = None,
     condition: Annotated[str, typer.Option(help="The condition shown by tables of one condition; `all`.")] = "default",
     regression: Annotated[
         Literal["floor", "raw"], typer.Option(help="floor: slower than the baseline counts 1.0; raw: as measured.")
@@ -78,9 +76,12 @@ def tables(
     every = (*runs.runs, *runs.repeats)
     if directories and not every:
         raise none_finished(directories)
-    pairs = tuple(pair.replace(",", "-") for pair in seed_pair or ())
     options = Options(
-        suite=suite, seed_pairs=pairs, condition=condition, regression=regression, gpu_usd_per_h=gpu_usd_per_h
+        suite=suite,
+        seed_pairs=pairs_of(seed_pair),
+        condition=condition,
+        regression=regression,
+        gpu_usd_per_h=gpu_usd_per_h,
     )
     if name != "parameters":
         _check(options, every)
