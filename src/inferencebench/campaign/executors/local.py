@@ -123,8 +123,10 @@ class LocalExecutor:
         self.poll(handles)
 
     def close(self) -> None:
-        """End all children."""
+        """End all children; those that still ran ended with their driver, and of such nothing is known."""
+        running = [handle for handle in self._children if self._lives(handle)]
         self.cancel(list(self._children))
+        self._ends |= {handle: Status(Life.LOST, where=os.uname().nodename) for handle in running}
 
     def _running(self) -> list[_Child]:
         return [child for child in self._children.values() if child.process.poll() is None]
