@@ -10,7 +10,7 @@ from inferencebench.analysis.leaderboard import board
 from inferencebench.cli.demo import _where_time_went
 from inferencebench.cli.main import app
 from inferencebench.cli.show import show_board, show_result
-from inferencebench.cli.tables import sweep_table
+from inferencebench.cli.measure_show import sweep_table
 from inferencebench.errors import UserError
 from inferencebench.load.sweep import SweepRecord
 from inferencebench.run.record import Outcome

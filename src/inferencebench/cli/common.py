@@ -20,6 +20,7 @@ PairsOption = Annotated[
     list[str] | None, typer.Option("--seed-pair", help="Only runs of this pair, DEV,EVAL; may be repeated.")
 ]
 
+EXIT_INTERRUPTED = 130
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 PLAIN_WIDTH = 120
 """Columns of tables that go to a file or a pipe."""

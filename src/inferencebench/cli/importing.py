@@ -39,7 +39,7 @@ def import_result(
     if json:
         print_json(record)
     else:
-        from inferencebench.cli.tables import show_measurement
+        from inferencebench.cli.measure_show import show_measurement
 
         show_measurement(stdout(), record)
     notes(f"not valid: {reason}" for reason in record.invalid_reasons)

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     Note = Callable[[str], None]
     MakeWork = Callable[[Note], Work]
 
-EXIT_INTERRUPTED = 130
 UNNAMED_MODEL = "default"
 """Asked for where the server lists no models: one that has no list does not mind the name."""
 

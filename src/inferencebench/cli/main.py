@@ -28,14 +28,14 @@ from inferencebench.cli import (
     spaces,
     suites,
     sweep,
-    tabulate,
+    tables,
     trace,
     tune,
 )
-from inferencebench.cli.common import end_on_sigterm, stderr, switches_without_type
+from inferencebench.cli.common import EXIT_INTERRUPTED, end_on_sigterm, stderr, switches_without_type
 from inferencebench.errors import BenchError
 
-EXIT_BUG, EXIT_INPUT, EXIT_MISSING, EXIT_INTERRUPTED = 1, 2, 3, 130
+EXIT_INPUT, EXIT_MISSING = 2, 3
 
 
 class Mendable(NamedTuple):
@@ -80,7 +80,7 @@ app.command("sweep")(sweep.sweep)
 app.command("compare")(compare.compare)
 app.command("import")(importing.import_result)
 app.command("results")(results.results)
-app.command("tables")(tabulate.tables)
+app.command("tables")(tables.tables)
 app.command("trace")(trace.trace)
 app.command("site")(site.site)
 app.command("serve")(site.serve)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import typer
 
 from inferencebench.cli import load_options as options
-from inferencebench.cli.common import JsonOption, notes, print_json, stderr, stdout
+from inferencebench.cli.common import EXIT_INTERRUPTED, JsonOption, notes, print_json, stderr, stdout
 
 
 def measure(
@@ -67,9 +67,9 @@ def measure(
     if json:
         print_json(measured.record)
     else:
-        from inferencebench.cli.tables import show_measurement
+        from inferencebench.cli.measure_show import show_measurement
 
         show_measurement(stdout(), measured.record)
     notes(f"not valid: {reason}" for reason in measured.record.invalid_reasons)
     if stop.is_set():
-        raise typer.Exit(options.EXIT_INTERRUPTED)
+        raise typer.Exit(EXIT_INTERRUPTED)

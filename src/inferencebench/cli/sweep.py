@@ -84,7 +84,7 @@ def sweep(
     if json:
         print_json(record)
     else:
-        from inferencebench.cli.tables import sweep_table
+        from inferencebench.cli.measure_show import sweep_table
 
         stdout().print(sweep_table(record))
     notes(

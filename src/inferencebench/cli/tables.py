@@ -1,101 +1,101 @@
-"""Measurements and sweeps as tables for people."""
+"""`inferencebench tables`: every table of the paper, and more, from run records."""
 
-from typing import TYPE_CHECKING
+import sys
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
+import typer
+
+from inferencebench.cli.common import JsonOption, PairsOption, known, notes, pairs_of, print_json
+from inferencebench.errors import UserError
 
 if TYPE_CHECKING:
-    from inferencebench.load.model import Distribution
-    from inferencebench.load.session import MeasureRecord
-    from inferencebench.load.sweep import SweepRecord
+    from inferencebench.analysis.runs import Run
+    from inferencebench.analysis.tables.model import Options
 
 
-def show_measurement(console: Console, record: "MeasureRecord") -> None:
-    """A measurement for people."""
-    console.print(measurement_table(record))
-    for line in measurement_lines(record):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+class Format(StrEnum):
+    """How a table is written."""
+
+    TEXT = "text"
+    MD = "md"
+    CSV = "csv"
+    JSON = "json"
+    LATEX = "latex"
 
 
-def measurement_table(record: "MeasureRecord") -> Table:
-    """Latencies in milliseconds."""
-    table = Table("", "mean", "p50", "p90", "p99", box=SIMPLE_HEAD, title_justify="left")
-    table.title = f"{record.model} at {record.url}, {record.source}"
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for name, spread in (
-        ("TTFT, ms", record.ttft_s),
-        ("  from the schedule", record.ttft_scheduled_s),
-        ("ITL, ms", record.itl_s),
-        ("TPOT, ms", record.tpot_s),
-        ("request latency, ms", record.latency_s),
-        ("  from the schedule", record.latency_scheduled_s),
-        ("client's send lag, ms", record.send_lag_s),
-    ):
-        table.add_row(name, *_milliseconds(spread))
-    return table
+def tables(
+    name: Annotated[str, typer.Argument(help="A table's name, or `list`.")],
+    directories: Annotated[list[Path] | None, typer.Argument(help="Campaign directories (what --out named).")] = None,
+    format: Annotated[Format, typer.Option("--format", "-f", help="How the table is written.")] = Format.TEXT,
+    suite: Annotated[str | None, typer.Option(help="Only runs of this suite.")] = None,
+    seed_pair: PairsOption = None,
+    condition: Annotated[str, typer.Option(help="The condition shown by tables of one condition; `all`.")] = "default",
+    regression: Annotated[
+        Literal["floor", "raw"], typer.Option(help="floor: slower than the baseline counts 1.0; raw: as measured.")
+    ] = "floor",
+    gpu_usd_per_h: Annotated[
+        float | None, typer.Option(help="Price of a device hour, USD; default: 1.99 for a GPU.", min=0)
+    ] = None,
+    published: Annotated[
+        bool, typer.Option("--published", help="The published values of this table, as JSON.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Print a table made from run records; in JSON every value names the runs behind it.
+
+    Example: inferencebench tables main demo --format md
+    """
+    from inferencebench.analysis import published as paper
+    from inferencebench.analysis.collect import none_finished
+    from inferencebench.analysis.runs import load
+    from inferencebench.analysis.tables.model import Options
+    from inferencebench.analysis.tables.registry import FAMILIES, find
+    from inferencebench.analysis.tables.render import FORMATS
+
+    if name == "list":
+        rows = [{"name": f.name, "title": f.title, "source": f.source} for f in FAMILIES.values()]
+        if json or format is Format.JSON:
+            print_json({"tables": rows})
+        else:
+            sys.stdout.writelines(f"{r['name']:<18}{r['source']:<10}{r['title']}\n" for r in rows)
+        return
+    family = find(name)
+    if published:
+        try:
+            print_json(paper.table(name))
+        except KeyError:
+            raise UserError(f"{name}: the paper has no such table") from None
+        return
+    if not directories and name != "parameters":
+        raise UserError(f"tables {name}: name the campaign directories to read, e.g. inferencebench tables {name} demo")
+    runs = load(directories or [])
+    notes(runs.skipped)
+    every = (*runs.runs, *runs.repeats)
+    if directories and not every:
+        raise none_finished(directories)
+    options = Options(
+        suite=suite,
+        seed_pairs=pairs_of(seed_pair),
+        condition=condition,
+        regression=regression,
+        gpu_usd_per_h=gpu_usd_per_h,
+    )
+    if name != "parameters":
+        _check(options, every)
+    table = family.table(runs, options)
+    sys.stdout.write(FORMATS["json" if json else format.value](table))
 
 
-def _milliseconds(spread: "Distribution | None") -> list[str]:
-    if spread is None:
-        return ["–"] * 4
-    return [f"{value * 1e3:.2f}" for value in (spread.mean, spread.p50, spread.p90, spread.p99)]
-
-
-def measurement_lines(record: "MeasureRecord") -> list[str]:
-    """What stands below the table: throughput, worth, and how far the client itself can be trusted."""
-    calibration = record.calibration
-    lines = [
-        f"{record.requests_per_s:.4g} requests/s, {record.output_tokens_per_s:.4g} output tokens/s; "
-        f"{record.succeeded} of {record.requests} requests succeeded",
-        f"in flight {record.concurrency_mean:.3g} on average, {record.concurrency_max} at most; "
-        f"{record.coalesced_share:.1%} of chunks came together with the one before",
-        f"tokens counted by {record.tokens_counted_by}; client {record.client}",
-        "client not calibrated on this machine: inferencebench doctor --calibrate"
-        if calibration is None
-        else f"client's own error here: TTFT {calibration.ttft_error_mean_s * 1e6:.0f} us (p99 "
-        f"{calibration.ttft_error_p99_s * 1e6:.0f} us), chunk p99 {calibration.chunk_lateness_p99_s * 1e6:.0f} us",
-    ]
-    return [*lines[:1], *_worth(record), *lines[1:]]
-
-
-def _worth(record: "MeasureRecord") -> list[str]:
-    """Goodput and cost, where they were asked for."""
-    lines = []
-    if (goodput := record.goodput) is not None:
-        bounds = ((name, getattr(goodput.slo, f"{name}_s")) for name in ("ttft", "tpot", "latency"))
-        kept = ", ".join(f"{name} {bound * 1e3:g} ms" for name, bound in bounds if bound is not None)
-        lines.append(f"goodput {goodput.requests_per_s:.4g} requests/s: {goodput.share:.1%} of requests kept {kept}")
-    if record.cost is not None:
-        pairs = (
-            (record.cost.usd_per_million_output_tokens, "output tokens"),
-            (record.cost.usd_per_million_tokens, "prompt and output tokens"),
-        )
-        shown = ", ".join(f"${value:.4g} per million {name}" for value, name in pairs if value is not None)
-        lines.append(f"{shown or 'no tokens to pay for'}, at ${record.cost.usd_per_hour:.2f} an hour")
-    return lines
-
-
-def sweep_table(record: "SweepRecord") -> Table:
-    """One row per load; the knee is marked."""
-    first = "in flight" if record.over == "concurrency" else "requests/s offered"
-    table = Table(box=SIMPLE_HEAD, title_justify="left")
-    table.title = f"{record.model} at {record.url}, {record.source}"
-    goodput = any(point.goodput is not None for point in record.points)
-    latencies = ("TTFT p50, ms", "TTFT p99, ms", "TPOT p50, ms", "TPOT p99, ms", "latency mean, ms")
-    for column in (first, "requests/s", "tokens/s", *latencies, *(["goodput/s"] if goodput else []), ""):
-        table.add_column(column, justify="right")
-    for index, (load, point) in enumerate(zip(record.loads, record.points, strict=True)):
-        ttft, tpot = _milliseconds(point.ttft_s), _milliseconds(point.tpot_s)
-        latency = point.latency_scheduled_s if record.over == "rate_per_s" else point.latency_s
-        cells = [ttft[1], ttft[3], tpot[1], tpot[3], _milliseconds(latency)[0]]
-        if goodput:
-            cells.append("–" if point.goodput is None else f"{point.goodput.requests_per_s:.4g}")
-        mark = "knee" if index == record.knee else "" if point.valid else "not valid"
-        table.add_row(f"{load:g}", f"{point.requests_per_s:.4g}", f"{point.output_tokens_per_s:.4g}", *cells, mark)
-    table.caption = "knee: greatest throughput / latency"
-    if record.knee is not None and not record.knee_reached:
-        table.caption += "; it is the last valid load, so the true one may lie beyond"
-    return table
+def _check(options: "Options", runs: Sequence["Run"]) -> None:
+    """Raises UserError for an option that leaves no run, naming what there is."""
+    filters: tuple[tuple[str, set[str], Callable[[Run], str]], ...] = (
+        ("--suite", {options.suite} if options.suite is not None else set(), lambda run: run.result.suite),
+        ("--seed-pair", set(options.seed_pairs), lambda run: run.pair),
+        ("--condition", {options.condition} - {"default", "all"}, lambda run: run.result.condition),
+    )
+    for option, wanted, of in filters:
+        known(option, wanted, {of(run) for run in runs})
+        runs = [run for run in runs if not wanted or of(run) in wanted]

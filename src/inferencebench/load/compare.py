@@ -1,7 +1,7 @@
 """Is B slower than A? Repeats of both, each figure's ratio with its interval, and a verdict."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from statistics import fmean, variance
 from typing import Literal, NamedTuple
 
@@ -9,8 +9,6 @@ from inferencebench.load.session import MeasureRecord
 from inferencebench.suites.model import Record
 
 Verdict = Literal["better", "worse", "same", "unsure"]
-Figures = Mapping[str, float]
-"""What one measurement says, by name; latencies in seconds, rates per second."""
 RATES = ("requests_per_s", "output_tokens_per_s", "goodput_per_s")
 LATENCIES = ("ttft", "itl", "tpot", "latency")
 JUDGED = ("ttft_s", "tpot_s", "latency_s", "output_tokens_per_s")
