@@ -10,11 +10,10 @@ from inferencebench.errors import MissingError, UserError
 from inferencebench.load.dataset import Load, Row, read_rows, schedule
 from inferencebench.load.model import PlannedRequest
 from inferencebench.load.session import WARMUP, CountTokens, Part, Work
-from inferencebench.load.wire import chat_body
+from inferencebench.load.wire import planned
 from inferencebench.paths import cache_dir
 from inferencebench.suites import load as suites
 from inferencebench.suites.model import Profile, Scenario
-from inferencebench.workload.model import SpeedRequest
 
 
 def from_suite(
@@ -47,15 +46,15 @@ def from_suite(
             suite, scenario, seed=suite.seed_pairs[0].dev, side="dev", salt=secrets.token_bytes(32), tokenizer=chat,
             corpus=load_corpus(suite.corpus), out=Path(folder) / "requests.jsonl",
         ).requests  # fmt: skip
-    planned = [_planned(request, model) for request in requests if request.profile != WARMUP]
+    prompts = [planned(request, model) for request in requests if request.profile != WARMUP]
     work = Work(
         source=f"suite {suite.name}, scenario {scenario.name.value}",
         model=model,
         parts=tuple(
-            Part(profile, tuple(p for p in planned if p.id.startswith(f"{profile.name}/")))
+            Part(profile, tuple(p for p in prompts if p.id.startswith(f"{profile.name}/")))
             for profile in scenario.profiles
         ),
-        warmup=tuple(_planned(request, model) for request in requests if request.profile == WARMUP),
+        warmup=tuple(planned(request, model) for request in requests if request.profile == WARMUP),
         count_tokens=chat.count,
         tokens_counted_by=f"tokenizer of {suite.model.id if tokenizer is None else tokenizer}",
         forced_length=True,
@@ -64,7 +63,7 @@ def from_suite(
     )
     if load is None:
         return work
-    return with_load(work, [Row(p.body, p.max_tokens, p.prompt_tokens, True, None) for p in planned], load)
+    return with_load(work, [Row(p.body, p.max_tokens, p.prompt_tokens, True, None) for p in prompts], load)
 
 
 def _shortened(scenario: Scenario, load: Load | None, limit: int | None, warmup: int | None) -> Scenario:
@@ -79,19 +78,6 @@ def _shortened(scenario: Scenario, load: Load | None, limit: int | None, warmup:
         profiles = (Profile(name="prompts", arrival="burst", requests=count, concurrency=1),)
     count = scenario.warmup_requests if warmup is None else warmup
     return scenario.model_copy(update={"profiles": profiles, "warmup_requests": count})
-
-
-def _planned(request: SpeedRequest, model: str) -> PlannedRequest:
-    body = chat_body(
-        model,
-        request.messages,
-        max_tokens=request.max_tokens,
-        temperature=request.temperature,
-        seed=request.seed,
-        force_length=True,
-        whole=True,
-    )
-    return PlannedRequest(request.id, body, request.offset_s, request.max_tokens, request.prompt_tokens)
 
 
 def from_file(path: Path, model: str, load: Load, *, tokenizer: Path | None = None, warmup: int = 1) -> Work:

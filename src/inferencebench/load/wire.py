@@ -6,8 +6,8 @@ from typing import Any
 
 import orjson
 
-from inferencebench.load.model import Target
-from inferencebench.workload.model import Message
+from inferencebench.load.model import PlannedRequest, Target
+from inferencebench.workload.model import Message, SpeedRequest
 
 WHOLE = {"top_p": 1.0, "top_k": -1, "min_p": 0.0}
 """No cut by rank or probability, as vLLM, SGLang and llama.cpp spell it; servers ignore what they do not know."""
@@ -43,6 +43,20 @@ def chat_body(
     if whole:
         body |= WHOLE
     return orjson.dumps(body)
+
+
+def planned(request: SpeedRequest, model: str, *, force_length: bool = True) -> PlannedRequest:
+    """A request of a suite, encoded as the load client sends it to a server that calls its model `model`."""
+    body = chat_body(
+        model,
+        request.messages,
+        max_tokens=request.max_tokens,
+        temperature=request.temperature,
+        seed=request.seed,
+        force_length=force_length,
+        whole=True,
+    )
+    return PlannedRequest(request.id, body, request.offset_s, request.max_tokens, request.prompt_tokens)
 
 
 def request_head(target: Target, body_bytes: int) -> bytes:

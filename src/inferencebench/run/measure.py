@@ -5,8 +5,8 @@ from pathlib import Path
 
 from inferencebench.gates.quality import Answer, grade
 from inferencebench.load import client, metrics, parse, store
-from inferencebench.load.model import LoadPlan, Measurement, PlannedRequest, Recording, RequestSample, Samples, Target
-from inferencebench.load.wire import chat_body
+from inferencebench.load.model import LoadPlan, Measurement, Recording, RequestSample, Samples, Target
+from inferencebench.load.wire import planned
 from inferencebench.run.bench import Bench
 from inferencebench.serve.server import Server, ServerFailed
 from inferencebench.suites.model import Profile, Scenario
@@ -122,28 +122,10 @@ def _run(
     duration_s: float | None = None,
     patience_s: float | None = None,
 ) -> Recording:
-    planned = tuple(
-        PlannedRequest(
-            id=r.id,
-            body=chat_body(
-                bench.suite.model.id,
-                r.messages,
-                max_tokens=r.max_tokens,
-                temperature=r.temperature,
-                seed=r.seed,
-                force_length=force_length,
-                whole=True,
-            ),
-            offset_s=r.offset_s,
-            max_tokens=r.max_tokens,
-            prompt_tokens=r.prompt_tokens,
-        )
-        for r in requests
-    )
     target = Target(connect=server.connect, host="server")
     plan = LoadPlan(
         profile,
-        planned,
+        tuple(planned(request, bench.suite.model.id, force_length=force_length) for request in requests),
         request_timeout_s=bench.suite.limits.request_s,
         total_timeout_s=patience_s,
         duration_s=duration_s,
