@@ -1,1 +1,1 @@
-"""The workspace tools `./evaluate`, `./timer` and `./test_server`: they run inside, on the standard library alone."""
+"""The workspace tools `./evaluate`, `./timer`, `./test_server` and `./ledger`: inside, by the standard library alone."""
