@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 from inferencebench.analysis.leaderboard import board
 from inferencebench.cli.demo import _where_time_went
 from inferencebench.cli.main import app
-from inferencebench.cli.show import show_board, show_result
 from inferencebench.cli.measure_show import sweep_table
+from inferencebench.cli.show import show_board, show_result
 from inferencebench.errors import UserError
 from inferencebench.load.sweep import SweepRecord
 from inferencebench.run.record import Outcome

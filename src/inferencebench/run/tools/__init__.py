@@ -1,1 +1,1 @@
-"""The workspace tools `./evaluate`, `./timer`, `./test_server` and `./ledger`: inside, by the standard library alone."""
+"""The workspace tools `./evaluate`, `./timer`, `./test_server` and `./ledger`: inside, on the standard library only."""
