@@ -19,7 +19,7 @@ from inferencebench.campaign.executors.processes import identity
 from inferencebench.campaign.journal import STUCK_S, Journal, State
 from inferencebench.campaign.model import Bounds, Rates
 from inferencebench.campaign.status import status
-from inferencebench.errors import UserError
+from inferencebench.errors import InfrastructureError, UserError
 from inferencebench.files import read_jsonl
 from tests.campaign.test_driver import Scripted, begun_log, cache, drive, finish, quick, the_plan
 
@@ -79,6 +79,37 @@ def test_cancel_without_a_driver_writes_the_ends_down(tmp_path: Path, cache: Pat
     assert cancel(todo, tmp_path, LocalExecutor(1)) == (0, ())
     with pytest.raises(UserError, match="no campaign was started here"):
         cancel(todo, tmp_path / "other", LocalExecutor(1))
+    (tmp_path / "half" / ".campaign").mkdir(parents=True)
+    with pytest.raises(UserError, match="no campaign was started here"):
+        cancel(todo, tmp_path / "half", LocalExecutor(1))
+
+
+def test_cancel_waits_for_a_scheduler_that_is_away_and_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inferencebench.campaign.cancel.POLL_S", 0.01)
+    todo = the_plan()
+
+    class Away(Scripted):
+        times = 3
+
+        def poll(self, handles: Sequence[str]) -> dict[str, Status]:
+            self.times -= 1
+            if self.times >= 0:
+                raise OSError("squeue: Unable to contact slurm controller")
+            return {handle: Status(Life.ENDED, None, "CANCELLED") for handle in handles}
+
+    executor = Away(tmp_path, todo, {})
+    begun_log(tmp_path).append("placed", todo.tasks[0].id, handle="h", executor="scripted")
+    with pytest.raises(InfrastructureError) as away:
+        cancel(todo, tmp_path, executor, 0)
+    assert str(away.value) == (
+        "scripted: squeue: Unable to contact slurm controller; the campaign is marked cancelled; run cancel again"
+    )
+    assert Journal(tmp_path).cancelled()
+    executor.times = 3
+    assert cancel(todo, tmp_path, executor, 5).left == (), "back in time"
+    assert Journal(tmp_path).histories()[todo.tasks[0].id].handle is None
 
 
 class Requeues(Scripted):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from inferencebench.campaign.executors import registry
+from inferencebench.campaign.executors.batch import tasks_of
 from inferencebench.campaign.executors.contract import Order
 from inferencebench.campaign.executors.slurm import SlurmExecutor
 from inferencebench.campaign.model import Campaign, Matrix, Placement
@@ -144,18 +145,13 @@ def listed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "bin" / "squeue").write_text(f"#!/bin/sh\n{show.format(folder)}\n")
 
 
-def test_jobs_of_a_driver_that_was_killed_before_it_wrote_them_down_are_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls = commands(tmp_path, monkeypatch, sbatch="echo 41")
-    todo = [order(tmp_path, "a"), order(tmp_path, "b")]
-    lost = executor(tmp_path / "slurm").place(todo)
+def test_jobs_that_nobody_wrote_down_are_found_by_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands(tmp_path, monkeypatch, sbatch="echo 41")
+    handles = executor(tmp_path / "slurm").place([order(tmp_path, "a"), order(tmp_path, "b")])
     listed(tmp_path, monkeypatch)
     it = executor(tmp_path / "slurm")
-    assert it.place([order(tmp_path, "new"), todo[1]]) == {"b": lost["b"]}, "found, and not submitted again"
-    monkeypatch.setattr("inferencebench.campaign.executors.slurm.named", lambda prefix: {})
-    assert list(it.place([order(tmp_path, "new")])) == ["new"]
-    assert calls.read_text().count("sbatch") == 2
+    assert it.lost({"new", "b"}) == {"b": handles["b"]}
+    assert it.lost({"a", "b"}) == handles
 
 
 def test_what_a_controller_took_without_an_answer_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,6 +160,24 @@ def test_what_a_controller_took_without_an_answer_is_found(tmp_path: Path, monke
     with pytest.raises(OSError, match="timed out"):
         it.place([order(tmp_path, "a"), order(tmp_path, "b")])
     listed(tmp_path, monkeypatch)
-    found = it.place([order(tmp_path, "a"), order(tmp_path, "b")])
     (orders,) = (tmp_path / "slurm").glob("*.json")
-    assert found == {"a": f"41_0:{orders}", "b": f"41_1:{orders}"}
+    assert it.lost({"a", "b"}) == {"a": f"41_0:{orders}", "b": f"41_1:{orders}"}
+
+
+def test_each_file_of_orders_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An array has thousands of elements, and its file megabytes."""
+    commands(tmp_path, monkeypatch)
+    it = executor(tmp_path / "slurm")
+    handles = it.place([order(tmp_path, f"t{n}") for n in range(1000)])
+    (orders,) = (tmp_path / "slurm").glob("*.json")
+    queue = {f"7_{n}": f"inferencebench-{orders.stem}" for n in range(1000)}
+    monkeypatch.setattr("inferencebench.campaign.executors.slurm.named", lambda prefix: queue)
+    read = list[Path]()
+
+    def reads(path: Path) -> list[str]:
+        read.append(path)
+        return tasks_of(path)
+
+    monkeypatch.setattr("inferencebench.campaign.executors.slurm.tasks_of", reads)
+    assert it.lost(handles.keys()) == handles
+    assert read == [orders]

@@ -75,7 +75,7 @@ def test_jobs_that_nobody_wrote_down_are_found_in_the_queue(executor: SlurmExecu
     todo = [order(tmp_path, f"n{n}", "import time; print('up', flush=True); time.sleep(3)") for n in range(3)]
     lost = executor.place(todo)
     again = SlurmExecutor(Placement(kind="slurm", options={"cpus": 1}), tmp_path / "slurm")
-    assert again.place(todo) == lost
+    assert again.lost({"n0", "n1", "n2", "n3"}) == lost
     assert {status.exit_code for status in ended(again, lost).values()} == {0}
     assert [(tmp_path / f"n{n}.log").read_text().count("up") for n in range(3)] == [1, 1, 1]
 
@@ -87,7 +87,7 @@ def test_a_controller_that_is_away_is_no_refusal(slurm: Path, tmp_path: Path, mo
     (tmp_path / "gres.conf").write_text((slurm / "gres.conf").read_text())
     (tmp_path / "cgroup.conf").write_text((slurm / "cgroup.conf").read_text())
     away = SlurmExecutor(Placement(kind="slurm", options={"cpus": 1}), tmp_path / "slurm")
-    away._sure, away._limit = True, 1001  # as of a driver that placed its baseline before
+    away._limit = 1001  # as of a driver that placed its baseline before
     monkeypatch.setenv("SLURM_CONF", str(tmp_path / "slurm.conf"))
     with pytest.raises(OSError, match="sbatch: "):
         away.place([order(tmp_path, "x", "pass")])

@@ -4,11 +4,12 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from inferencebench.campaign.adopt import adopt
 from inferencebench.campaign.driver import Driver, refuse_others
 from inferencebench.campaign.executors.contract import Executor, Life
-from inferencebench.campaign.journal import FOLDER, Journal
+from inferencebench.campaign.journal import FOLDER, LOG, Journal
 from inferencebench.campaign.plan import Plan
-from inferencebench.errors import UserError
+from inferencebench.errors import InfrastructureError, UserError
 from inferencebench.run.machine import lease
 
 WAIT_S = 120.0
@@ -26,24 +27,45 @@ class Cancelled(NamedTuple):
 
 
 def cancel(plan: Plan, out: Path, executor: Executor, wait_s: float = WAIT_S) -> Cancelled:
-    """End what the campaign in `out` has placed. `campaign run` continues it later.
+    """End what the campaign in `out` has placed, also what its driver had no time to write down. `campaign run`
+    continues it later.
 
-    Raises UserError when there is no campaign in `out`, or it was placed by another executor."""
-    if not (out / FOLDER).is_dir():
+    Raises UserError when there is no campaign in `out`, or it was placed by another executor, and InfrastructureError
+    when the scheduler or the directory is away for all of `wait_s`."""
+    if not (out / FOLDER / LOG).is_file():
         raise UserError(f"{out}: no campaign was started here; give the --out of `campaign run`")
     journal = Journal(out)
     refuse_others(out, journal.histories(), executor)
     journal.append("cancelled", "")
     told: set[str] = set()
+    adopted = False
     deadline = time.monotonic() + wait_s
-    while left := _alive(journal, executor):
-        told.update(left)
-        if time.monotonic() > deadline:
-            break
-        executor.cancel(left)
+    while True:
+        late = time.monotonic() > deadline
+        try:
+            adopted = adopted or _adopt(journal, plan, out, executor)
+            left = _alive(journal, executor)
+            told.update(left)
+            if late or not left:
+                _note_ends(plan, out, executor)
+                return Cancelled(len(told), tuple(left))
+            executor.cancel(left)
+        except OSError as error:
+            if late:
+                raise InfrastructureError(
+                    f"{executor.name}: {error}; the campaign is marked cancelled; run cancel again"
+                ) from None
         time.sleep(POLL_S)
-    _note_ends(plan, out, executor)
-    return Cancelled(len(told), tuple(left))
+
+
+def _adopt(journal: Journal, plan: Plan, out: Path, executor: Executor) -> bool:
+    """Whether what nobody wrote down is written down now; a driver that works does that itself."""
+    try:
+        with lease(out.absolute() / FOLDER / ".lock", wait=False):
+            adopt(journal, plan, executor)
+    except UserError:
+        return False
+    return True
 
 
 def _alive(journal: Journal, executor: Executor) -> list[str]:

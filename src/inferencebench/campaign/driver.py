@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inferencebench.campaign import refusals
+from inferencebench.campaign.adopt import adopt, write_placed
 from inferencebench.campaign.ends import ending
 from inferencebench.campaign.executors.contract import Avoids, Executor, Life, Order, Status
 from inferencebench.campaign.journal import History, Journal, State, log_of, settled, state
@@ -49,7 +50,13 @@ class Driver:
         self._tasks = {task.id: task for task in plan.tasks}
         self._backoff_s = plan.campaign.retry.backoff_s
         self._refused_at = float("-inf")
-        self._detached = getattr(executor, "detached", True)
+        self._sure = False
+        """Whether the executor holds nothing of the plan that the log does not say."""
+
+    @property
+    def _detached(self) -> bool:
+        """Whether placements outlive this driver; some executors know it when they have begun."""
+        return getattr(self._executor, "detached", True)
 
     def run(self, *, retry: bool = False) -> Snapshot:
         """Place and poll until nothing is left to do; `retry`: also what was given up.
@@ -128,6 +135,9 @@ class Driver:
         self._collect(journal, histories, journal.cancelled())
 
     def _step(self, journal: Journal) -> Snapshot:
+        if not self._sure:
+            adopt(journal, self._plan, self._executor)
+            self._sure = True
         histories = journal.histories()
         cancelled = journal.cancelled()
         where = self._collect(journal, histories, cancelled)
@@ -245,8 +255,10 @@ class Driver:
         if not orders:
             return
         journal.histories()  # away since the step began: nothing is placed
+        self._sure = False  # until it says so, it may have taken them
         try:
             placements = self._executor.place(orders)
+            self._sure = len(placements) == len(orders)
         except InfrastructureError as error:
             if not (self._open(histories) or resting):  # without what rests there may be no place at all
                 raise
@@ -256,11 +268,7 @@ class Driver:
             return
         try:
             for task_id, handle in list(placements.items()):
-                task = self._tasks[task_id]
-                journal.append(
-                    "placed", task_id, handle=handle, executor=self._executor.name, directory=str(task.directory),
-                    devices=task.devices, limit_s=limit_s(self._plan.campaign, task),
-                )  # fmt: skip
+                write_placed(journal, self._plan, self._executor, self._tasks[task_id], handle)
                 del placements[task_id]
         except OSError:  # a full disk: what is not written down would be placed again
             self._executor.cancel(list(placements.values()))

@@ -120,12 +120,12 @@ def _submit_most(
         group = group[: len(group) // 2]
 
 
-def task_of(orders_file: Path, index: int) -> str | None:
-    """The task of an order; None where the file does not say it."""
+def tasks_of(orders_file: Path) -> list[str]:
+    """The tasks of a file of orders, by index; empty where the file does not say them."""
     try:
-        return str(json.loads(orders_file.read_bytes())[index]["task"])
+        return [str(row["task"]) for row in json.loads(orders_file.read_bytes())]
     except (OSError, ValueError, LookupError, TypeError):
-        return None
+        return []
 
 
 def command(orders_file: Path, index: int | str, python: str = sys.executable) -> list[str]:

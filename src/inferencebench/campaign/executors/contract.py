@@ -91,3 +91,13 @@ class Avoids(Protocol):
 
     def avoid(self, places: Collection[str]) -> None:
         """Place nothing there until told otherwise: hosts as in `Status.where`, or GPUs of a host (`HOST gpu 2`)."""
+
+
+@runtime_checkable
+class Finds(Protocol):
+    """An executor that can name placements which nobody wrote down: their driver was killed, or had no answer, while it
+    handed them over."""
+
+    def lost(self, tasks: Collection[str]) -> dict[str, str]:
+        """Handle by task of placements of these tasks that wait or run. Raises OSError for a scheduler that does not
+        answer."""

@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from inferencebench.campaign.executors.batch import HANDED_ON, NoAnswer, cpus_asked, submit, task_of
+from inferencebench.campaign.executors.batch import HANDED_ON, NoAnswer, cpus_asked, submit, tasks_of
 from inferencebench.campaign.executors.contract import Order, Status
 from inferencebench.campaign.executors.slurm_queue import (
     array_limit,
@@ -64,8 +64,6 @@ class SlurmExecutor:
         self._folder = folder.absolute()
         self._limit = 0
         """Elements of an array at most, once Slurm said it."""
-        self._sure = False
-        """Whether the queue holds no job of these orders that the driver has no handle of."""
         self._avoided: tuple[str, ...] = ()
 
     def probe(self) -> Probe:
@@ -90,20 +88,28 @@ class SlurmExecutor:
 
     def place(self, orders: Sequence[Order]) -> dict[str, str]:
         """Arrays of one size of request each, as large as Slurm takes them. Raises InfrastructureError, with sbatch's
-        words, when it refuses, and OSError when the controller is away.
-
-        What a driver that was killed, or a controller that did not answer, left in the queue is found there by its name
-        and not submitted again."""
-        if not self._sure:
-            if found := self._submitted(orders):
-                return found
-            self._sure = True
+        words, when it refuses, and OSError when the controller is away: NoAnswer when it may have taken them, which
+        `lost` finds."""
         groups: dict[tuple[int, int], list[Order]] = defaultdict(list)
         for order in orders:
             groups[order.devices, _minutes(order)].append(order)
         most = self._limit = self._limit or array_limit()
         arrays = [group[n : n + most] for group in groups.values() for n in range(0, len(group), most)]
         return submit(self._folder, arrays, self._submit, self._cpus)
+
+    def lost(self, tasks: Collection[str]) -> dict[str, str]:
+        """By the names of the jobs in the queue, which say whose file of orders they are; each file is read once."""
+        orders: dict[Path, list[str]] = {}
+        found = {}
+        for job, name in named(NAME).items():
+            path = self._folder / f"{name.removeprefix(NAME)}.json"
+            if path not in orders:
+                orders[path] = tasks_of(path)
+            handle = f"{job}:{path}"
+            task = next(iter(orders[path][job_of(handle).element :]), None)
+            if task in tasks:
+                found[str(task)] = handle
+        return found
 
     def poll(self, handles: Sequence[str]) -> dict[str, Status]:
         """From `squeue`, and from the exit file of what Slurm has forgotten."""
@@ -166,28 +172,13 @@ class SlurmExecutor:
     def _submit(self, orders: Path, group: Sequence[Order]) -> list[str]:
         script = orders.with_suffix(".sh")
         write_atomic(script, self.script(orders, len(group), group[0].devices, _minutes(group[0])))
-        try:
-            checked(done := ask("sbatch", "--parsable", str(script)))
-        except NoAnswer:
-            self._sure = False
-            raise
+        checked(done := ask("sbatch", "--parsable", str(script)))
         if done.returncode:
             raise InfrastructureError(
                 f"sbatch: {first_line(done.stderr)}; see executor.options, and executor.slots for limits on jobs"
             )
         job = done.stdout.strip().split(";")[0]
         return [f"{job}_{index}" for index in range(len(group))]
-
-    def _submitted(self, orders: Sequence[Order]) -> dict[str, str]:
-        """Handles of these orders' jobs in the queue: the names of jobs say which file of orders they are."""
-        wanted = {order.task for order in orders}
-        found = {}
-        for job, name in named(NAME).items():
-            path = self._folder / f"{name.removeprefix(NAME)}.json"
-            handle = f"{job}:{path}"
-            if (task := task_of(path, job_of(handle).element)) in wanted:
-                found[str(task)] = handle
-        return found
 
 
 def _minutes(order: Order) -> int:
