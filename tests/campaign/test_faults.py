@@ -14,7 +14,7 @@ import pytest
 
 from inferencebench.campaign import journal as journal_module
 from inferencebench.campaign.driver import Driver
-from inferencebench.campaign.executors.contract import Order
+from inferencebench.campaign.executors.contract import Order, Status
 from inferencebench.campaign.journal import State
 from inferencebench.campaign.model import Matrix
 from inferencebench.campaign.plan import plan
@@ -82,22 +82,17 @@ def test_a_directory_that_is_away_for_a_while_is_not_an_empty_one(tmp_path: Path
     todo = the_plan()
     gone = threading.Event()
 
-    class Slow(Scripted):
-        def free(self) -> int:
-            time.sleep(0.05)
-            return super().free()
-
-        def place(self, orders: Sequence[Order]) -> dict[str, str]:
-            if not self.placed:
+    class Loses(Scripted):
+        def poll(self, handles: Sequence[str]) -> dict[str, Status]:
+            if self.placed and not gone.is_set():  # the first placement was written down by now
+                out.rename(away)
                 gone.set()
-            return super().place(orders)
+            return super().poll(handles)
 
-    executor = Slow(out, todo, {})
+    executor = Loses(out, todo, {})
     driver = threading.Thread(target=lambda: drive(out, todo, executor))
     driver.start()
     assert gone.wait(10)
-    time.sleep(0.03)
-    out.rename(away)
     time.sleep(0.5)
     before = list(executor.placed)
     assert driver.is_alive()

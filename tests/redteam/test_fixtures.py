@@ -45,7 +45,6 @@ LISTED = {
 MAX_LINES = 70
 
 FIXTURES = model.load_all()
-NO_CHECK = {"quality", "stopped", "server"}
 
 
 def test_every_known_cheat_and_enough_controls_are_there() -> None:

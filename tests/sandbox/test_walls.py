@@ -40,7 +40,7 @@ for address in ("192.0.2.1", "8.8.8.8", "10.0.0.1", "169.254.169.254", "2001:db8
         socket.create_connection((address, 80), timeout=30).close()
         tried[address] = "connected"
     except OSError as error:
-        tried[address] = [error.errno, time.monotonic() - start < 1]
+        tried[address] = [error.errno, time.monotonic() - start < 30]
 try:
     socket.getaddrinfo("example.com", 80)
     tried["name"] = "resolved"
