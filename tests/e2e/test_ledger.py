@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.e2e.conftest import campaign, run_json, script  # noqa: F401
+from tests.e2e.conftest import run_json
 from tests.e2e.test_kills import MOCK
 from tests.e2e.test_together import SOLVE
 
@@ -27,7 +27,7 @@ ls -a /workspace
 )
 
 
-def test_the_ledger_lists_and_refuses_through_the_socket(campaign: Path, script: Callable[..., str]) -> None:  # noqa: F811
+def test_the_ledger_lists_and_refuses_through_the_socket(campaign: Path, script: Callable[..., str]) -> None:
     agent = script("ledgers", STEPS, server__py=MOCK)
     run_json(campaign, "decode", agent, "--prompt", "ledger")
     folder = next(campaign.glob("tiny/decode/*ledgers*/prompt=ledger-*/21-1337")) / "solve"
@@ -43,7 +43,7 @@ def test_the_ledger_lists_and_refuses_through_the_socket(campaign: Path, script:
     assert "./ledger restore" in (folder / "prompt.md").read_text()
 
 
-def test_there_is_no_ledger_under_the_default_condition(campaign: Path, script: Callable[..., str]) -> None:  # noqa: F811
+def test_there_is_no_ledger_under_the_default_condition(campaign: Path, script: Callable[..., str]) -> None:
     text = 'ls; "$IB_PYTHON" -m inferencebench.run.tools ledger || echo "none, as it should"'
     run_json(campaign, "decode", script("plain", text))
     folder = next(campaign.glob("tiny/decode/*plain*/default/21-1337")) / "solve"
