@@ -34,8 +34,8 @@ checkpoint: install-dev
 	@$(BIN)/python -m tests.fetch
 
 test: lint checkpoint ## The whole test suite
-	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 --durations 10 --ignore tests/e2e --ignore tests/ledger/test_ledger_service.py --ignore tests/cluster --ignore tests/site_browser --ignore tests/agents_real
-	$(BIN)/python -m pytest --durations 10 tests/e2e tests/ledger/test_ledger_service.py --ignore tests/e2e/test_kills.py
+	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 --durations 10 --ignore tests/e2e --ignore tests/cluster --ignore tests/site_browser --ignore tests/agents_real
+	$(BIN)/python -m pytest --durations 10 tests/e2e --ignore tests/e2e/test_kills.py
 
 test-kills: checkpoint ## kill -9 of the harness in every phase, and what the same command makes of it
 	$(BIN)/python -m pytest tests/e2e/test_kills.py
