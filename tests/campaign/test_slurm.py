@@ -7,8 +7,8 @@ import pytest
 
 from inferencebench.campaign.executors import registry
 from inferencebench.campaign.executors.batch import tasks_of
-from inferencebench.campaign.executors.contract import Order
-from inferencebench.campaign.executors.slurm import SlurmExecutor
+from inferencebench.campaign.executors.contract import Life, Order
+from inferencebench.campaign.executors.slurm import FEW, SlurmExecutor
 from inferencebench.campaign.model import Campaign, Matrix, Placement
 from inferencebench.errors import InfrastructureError, UserError
 
@@ -181,3 +181,20 @@ def test_each_file_of_orders_is_read_once(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("inferencebench.campaign.executors.slurm.tasks_of", reads)
     assert it.lost(handles.keys()) == handles
     assert read == [orders]
+
+
+def test_a_rest_keeps_its_node_out_of_a_few_jobs_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is submitted leaves the node out also after its rest: the others of a matrix wait until that is over."""
+    rows = 'for i in 0 1 2; do printf "%-40s%-24s%-60s%-60s%-12s%-12s\\n" 7_$i PENDING Resources "" 0 0; done'
+    commands(tmp_path, monkeypatch, squeue=rows)
+    it = executor(tmp_path / "slurm")
+    it.avoid({"n1"})
+    room = it.free()
+    assert room == FEW
+    handles = it.place([order(tmp_path, f"t{n}") for n in range(3)])
+    (script,) = (tmp_path / "slurm").glob("*.sh")
+    assert "#SBATCH --exclude=n1\n" in script.read_text()
+    assert {status.life for status in it.poll(list(handles.values())).values()} == {Life.QUEUED}
+    assert it.free() == FEW - 3
+    it.avoid(())
+    assert it.free() is None

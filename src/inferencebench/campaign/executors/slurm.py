@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from inferencebench.campaign.executors.batch import HANDED_ON, NoAnswer, cpus_asked, submit, tasks_of
-from inferencebench.campaign.executors.contract import Order, Status
+from inferencebench.campaign.executors.contract import Life, Order, Status
 from inferencebench.campaign.executors.slurm_queue import (
     array_limit,
     ask,
@@ -35,6 +35,8 @@ from inferencebench.sandbox.contract import Probe
 WARNING_S = 60
 NAME = "inferencebench-"
 """Of jobs, before the stem of their file of orders."""
+FEW = 8
+"""Jobs that wait at a time while a node rests: what is submitted meanwhile leaves it out until it starts elsewhere."""
 CORES = ("cpus-per-", "exclusive", "mincpus")
 """What sbatch's options begin with that say how many cores a job gets."""
 OPTIONS = {"partition", "account", "qos", "constraint", "gres", "cpus", "memory", "setup", "extra", "python"}
@@ -65,6 +67,8 @@ class SlurmExecutor:
         self._limit = 0
         """Elements of an array at most, once Slurm said it."""
         self._avoided: tuple[str, ...] = ()
+        self._waiting = 0
+        """Placements that had not begun at the newest poll."""
 
     def probe(self) -> Probe:
         """Whether a controller answers."""
@@ -79,8 +83,9 @@ class SlurmExecutor:
             return Probe(False, f"sinfo: {first_line(done.stderr)}", remedy)
         return Probe(True, "; ".join(done.stdout.split("\n")[:3]).strip("; "))
 
-    def free(self) -> None:
-        """Slurm queues."""
+    def free(self) -> int | None:
+        """Slurm queues, but while a node rests only a few: the others may start there when it is fit again."""
+        return max(0, FEW - self._waiting) if self._avoided else None
 
     def avoid(self, places: Collection[str]) -> None:
         """Leave these nodes out of what is submitted from now on."""
@@ -119,7 +124,9 @@ class SlurmExecutor:
             done = ask("scancel", *never)
             if done.returncode:
                 raise OSError(f"scancel: {first_line(done.stderr)}")
-        return {handle: status(job, rows.get(job.id)) for handle, job in jobs.items()}
+        found = {handle: status(job, rows.get(job.id)) for handle, job in jobs.items()}
+        self._waiting = sum(one.life is Life.QUEUED for one in found.values())
+        return found
 
     def cancel(self, handles: Sequence[str]) -> None:
         """`scancel`: SIGTERM first, SIGKILL after the cluster's KillWait."""
