@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from inferencebench.campaign.cancel import cancel
+from inferencebench.campaign.cancel import Cancelled, cancel
 from inferencebench.campaign.driver import Driver, Snapshot
 from inferencebench.campaign.executors.contract import Life, Order, Status
 from inferencebench.campaign.executors.local import LocalExecutor
@@ -206,3 +206,22 @@ def test_a_silent_run_on_another_machine_is_shown_as_stuck(tmp_path: Path) -> No
     old -= 120
     os.utime(events, (old, old))
     assert status(todo, tmp_path).stuck == (str(task.directory),)
+
+
+def test_the_command_says_what_is_left_and_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from inferencebench.cli import campaign as cli
+
+    file = tmp_path / "c.toml"
+    file.write_text('name = "t"\n[matrix]\nsuites = ["laptop"]\nagents = ["engine:llamacpp"]\n')
+    left = ("7_0:o", "7_1:o", "7_2:o", "7_3:o")
+    names = [
+        ("7_0:o", "1 placement"),
+        ("7_0:o, 7_1:o, 7_2:o", "3 placements"),
+        ("7_0:o, 7_1:o, 7_2:o, …", "4 placements"),
+    ]
+    for count, (listed, counted) in zip((1, 3, 4), names, strict=True):
+        done = Cancelled(9, left[:count])
+        monkeypatch.setattr("inferencebench.campaign.cancel.cancel", lambda plan, out, executor, done=done: done)
+        with pytest.raises(InfrastructureError) as said:
+            cli.cancel(file, tmp_path)
+        assert str(said.value) == f"{counted} not ended yet: {listed}; run cancel again, or see the scheduler"

@@ -113,6 +113,7 @@ def cancel(file: FileArgument, out: OutOption = Path("runs")) -> None:
     from inferencebench.campaign.executors import registry
     from inferencebench.campaign.journal import FOLDER
     from inferencebench.errors import InfrastructureError
+    from inferencebench.run.machine import counted
 
     campaign = model.load(file)
     executor = registry.get(campaign, out / FOLDER)
@@ -121,7 +122,10 @@ def cancel(file: FileArgument, out: OutOption = Path("runs")) -> None:
     finally:
         executor.close()
     if done.left:
-        raise InfrastructureError(f"{len(done.left)} placements have not ended yet: {', '.join(done.left[:3])}, …")
+        names = ", ".join(done.left[:3]) + (", …" if len(done.left) > 3 else "")
+        raise InfrastructureError(
+            f"{counted(len(done.left), 'placement')} not ended yet: {names}; run cancel again, or see the scheduler"
+        )
     stdout().print(f"{done.told} placements ended; `campaign run` continues", highlight=False)
 
 
