@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from inferencebench.engines.contract import Availability, Capabilities, Fatal, Startup
+from inferencebench.engines.contract import Availability, Fatal, Startup
 from inferencebench.engines.packaged import launcher_text
 
 SPACE = """
@@ -29,7 +29,6 @@ class FakeEngine:
     """The adapter."""
 
     name = "fake"
-    capabilities = Capabilities()
     # In production 60 s of silence is a hang: the rule is the same.
     startup = Startup(ready_s=30.0, quiet_s=2.0, fatal=(Fatal("CUDA out of memory", "out of memory"),))
 

@@ -20,15 +20,6 @@ class Availability:
 
 
 @dataclass(frozen=True)
-class Capabilities:
-    """What an engine can be asked for over HTTP."""
-
-    forces_length: bool = True
-    """Honours `ignore_eos` together with `max_tokens`."""
-    accelerators: tuple[str, ...] = ("cpu", "cuda")
-
-
-@dataclass(frozen=True)
 class Fatal:
     """A line of an engine's log after which its start cannot succeed."""
 
@@ -57,10 +48,6 @@ class Engine(Protocol):
     @property
     def name(self) -> str:
         """The name in `engine:NAME`."""
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What it can be asked for."""
 
     @property
     def startup(self) -> Startup:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 
-from inferencebench.engines.contract import Availability, Capabilities, Startup
+from inferencebench.engines.contract import Availability, Startup
 
 LOCATION = {
     "--model": "$MODEL_PATH",
@@ -29,7 +29,6 @@ class PackagedEngine:
     """What must be installed; the version of the first is the engine's."""
     extra: str
     """Our optional dependency group that installs it; empty where `remedy` says how."""
-    capabilities: Capabilities = field(default_factory=Capabilities)
     startup: Startup = field(default_factory=Startup)
     command: tuple[str, ...] = ("serve",)
     location: Mapping[str, str] = field(default_factory=lambda: LOCATION)

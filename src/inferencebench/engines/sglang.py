@@ -1,6 +1,6 @@
 """SGLang: `sglang.launch_server` at its defaults."""
 
-from inferencebench.engines.contract import Capabilities, Fatal, Startup
+from inferencebench.engines.contract import Fatal, Startup
 from inferencebench.engines.packaged import PackagedEngine
 
 FATAL = (
@@ -28,6 +28,5 @@ ENGINE = PackagedEngine(
         "--port": "$PORT",
     },
     env={"HF_HUB_OFFLINE": "1"},
-    capabilities=Capabilities(accelerators=("cuda",)),
     startup=Startup(ready_s=420.0, quiet_s=120.0, fatal=FATAL),
 )

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from inferencebench.engines.contract import Availability, Capabilities, Fatal, Startup
+from inferencebench.engines.contract import Availability, Fatal, Startup
 from inferencebench.engines.packaged import launcher_text
 
 PROGRAM = "text-generation-launcher"
@@ -31,15 +31,15 @@ _NAMED = (
 
 @dataclass(frozen=True)
 class TgiEngine:
-    """TGI where `text-generation-launcher` is on the PATH, as in its container image."""
+    """TGI where `text-generation-launcher` is on the PATH, as in its container image.
+
+    Over its HTTP API generation ends at the end-of-sequence token: unless patched, replies that end before the forced
+    length fail the check `forced-length`, and such a row is not ranked.
+    """
 
     name: str = "tgi"
     title: str = "Text Generation Inference at its defaults."
     image: str = "ghcr.io/huggingface/text-generation-inference:{version}"
-    # Over its HTTP API generation ends at the end-of-sequence token.
-    capabilities: Capabilities = field(
-        default_factory=lambda: Capabilities(forces_length=False, accelerators=("cuda",))
-    )
     startup: Startup = field(default_factory=lambda: Startup(ready_s=420.0, quiet_s=120.0, fatal=FATAL))
 
     def availability(self) -> Availability:

@@ -1,6 +1,6 @@
 """vLLM: the OpenAI server at its defaults, as `vllm serve` runs it (its module takes the same options)."""
 
-from inferencebench.engines.contract import Capabilities, Fatal, Startup
+from inferencebench.engines.contract import Fatal, Startup
 from inferencebench.engines.packaged import PackagedEngine
 
 FATAL = (
@@ -48,7 +48,6 @@ ENGINE = PackagedEngine(
         "VLLM_USE_FLASHINFER_SAMPLER": "0",
         "VLLM_HOST_IP": "127.0.0.1",
     },
-    capabilities=Capabilities(),
     # 85 to 141 s on an H100 with a 7B model, and twice that with cold caches.
     startup=Startup(ready_s=420.0, quiet_s=180.0, fatal=FATAL),
 )

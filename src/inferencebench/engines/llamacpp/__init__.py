@@ -4,7 +4,7 @@ In: a checkpoint directory. Out: a server. `convert` writes the GGUF (`tensors`,
 `options` maps flags to llama.cpp's parameters.
 """
 
-from inferencebench.engines.contract import Capabilities, Fatal, Startup
+from inferencebench.engines.contract import Fatal, Startup
 from inferencebench.engines.packaged import PackagedEngine
 
 ENGINE = PackagedEngine(
@@ -14,7 +14,6 @@ ENGINE = PackagedEngine(
     distributions=("xllamacpp", "gguf"),
     extra="llamacpp",
     # The wheel on PyPI is a CPU build.
-    capabilities=Capabilities(accelerators=("cpu",)),
     startup=Startup(
         ready_s=180.0,
         quiet_s=180.0,  # it converts the checkpoint at every launch without a word
