@@ -1,4 +1,4 @@
-# One command each: `make demo` (a leaderboard in minutes), `make test` (everything CI checks).
+# One command each: `make demo` (a leaderboard in minutes), `make test` (lint and the test suite; `.ci/run` is all that CI runs).
 PYTHON ?= python3
 VENV ?= .venv
 OUT ?= demo
