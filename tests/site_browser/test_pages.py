@@ -140,6 +140,12 @@ def test_a_single_value_is_a_dot_on_an_axis_that_can_be_read(page: Any, few: Pat
         assert max(map(len, ticks)) <= 6
 
 
+def test_few_runs_are_counted_in_whole_numbers(page: Any, few: Path) -> None:
+    page.goto(f"{few.as_uri()}/index.html#focus=decode")
+    ticks = page.locator('#outcome-chart svg [aria-label="x-axis tick label"] text').all_text_contents()
+    assert ticks == ["0", "1", "2", "3"]
+
+
 def test_scripts_are_asked_for_no_technique_and_repeats_cost_nothing(page: Any, few: Path) -> None:
     page.goto(f"{few.as_uri()}/index.html")
     for chart in ("technique-chart", "configuration-chart"):

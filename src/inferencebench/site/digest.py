@@ -29,7 +29,6 @@ def digest(run: Run, row: RunRow) -> RunPage:
     notes: list[str] = []
     rows = _events(run.directory)
     start = rows[0]["at"] if rows else 0.0
-    spans = tuple(_spans(rows, start))
     session = reading.json_object(run.directory / "solve" / "session.json", limit=16 << 20)
     evaluations = _evaluations(run.directory, session)
     trajectory = _trajectory(run.directory, notes)
@@ -43,10 +42,8 @@ def digest(run: Run, row: RunRow) -> RunPage:
         result=_safe(run),
         budget_s=row.budget_s,
         session_s=_number(session.get("seconds")),
-        session_ended=session["ended"] if isinstance(session.get("ended"), str) else None,
-        solve_at_s=next((s.start_s for s in spans if s.phase == "solve"), 0.0),
         evaluations=evaluations,
-        spans=spans,
+        spans=tuple(_spans(rows, start)),
         events=tuple(_shown(event, start) for event in rows[:MOST_EVENTS]),
         distributions=_distributions(run.directory, notes),
         telemetry=telemetry.series(run.directory / "measure"),

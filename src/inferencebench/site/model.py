@@ -209,9 +209,6 @@ class RunPage(Record):
     result: Result
     budget_s: float | None
     session_s: float | None
-    session_ended: str | None
-    solve_at_s: float
-    """When the session began, seconds after the run's first event: evaluations count from there."""
     evaluations: tuple[Evaluation, ...]
     spans: tuple[Span, ...]
     events: tuple[Event, ...]

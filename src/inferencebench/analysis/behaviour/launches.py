@@ -86,7 +86,6 @@ class Session(NamedTuple):
     mentions: frozenset[str]
     installs: int
     """Commands that install packages."""
-    last_step_s: float | None
     stalled: int
     """Times the agent was told to go on and made no tool call."""
 
@@ -138,7 +137,7 @@ def session(directory: Path, evaluations: tuple[Evaluation, ...]) -> Session:
         events.append((one.at_s, Launch(one.at_s, "evaluation", config, one.submission_sha256, one.ok,
                                         not one.quick, one.value)))  # fmt: skip
     events.sort(key=lambda pair: pair[0])
-    return Session(tuple(launch for _, launch in events), frozenset(mentions), installs, at or None, stalled + idle)
+    return Session(tuple(launch for _, launch in events), frozenset(mentions), installs, stalled + idle)
 
 
 def _kept_launcher(directory: Path, evaluation: Evaluation) -> Configuration | None:

@@ -143,9 +143,10 @@
     const flat = d3.flatRollup(runs, (v) => v.length, B.label, (r) => r.outcome).map(([label, outcome, n]) => ({ label, outcome, n }));
     const labels = [...new Set(flat.map((f) => f.label))].sort((a, b) => (d3.sum(flat.filter((f) => f.label === b && f.outcome === "passed"), (f) => f.n)) - (d3.sum(flat.filter((f) => f.label === a && f.outcome === "passed"), (f) => f.n)));
     const fill = (o) => `var(--o-${o.replaceAll("_", "-")})`;
+    const most = d3.max(d3.rollups(runs, (v) => v.length, B.label), ([, n]) => n);
     charts.show(node("outcome-chart"), "Outcomes by row", (width) => Plot.plot({
       width, height: labels.length * 26 + 50, marginLeft: Math.min(width * 0.42, 260), marginRight: 16, marginTop: 4, marginBottom: 40, style: { fontSize: "12px", background: "transparent" },
-      x: { label: "runs", ticks: 5, tickFormat: "d", grid: true }, y: { domain: labels, label: null, tickSize: 0, tickFormat: (d) => charts.short(d, Math.floor(Math.min(width * 0.42, 260) / 7.5)) },
+      x: { label: "runs", ticks: d3.ticks(0, most, 5).filter(Number.isInteger), tickFormat: "d", grid: true }, y: { domain: labels, label: null, tickSize: 0, tickFormat: (d) => charts.short(d, Math.floor(Math.min(width * 0.42, 260) / 7.5)) },
       color: { domain: charts.OUTCOMES, range: charts.OUTCOMES.map(fill) },
       marks: [Plot.barX(flat, Plot.stackX({ y: "label", x: "n", fill: "outcome", order: charts.OUTCOMES, insetTop: 3, insetBottom: 3 })),
         Plot.tip(flat, Plot.pointer(Plot.stackX({ y: "label", x: "n", z: "outcome", order: charts.OUTCOMES, ...charts.text((f) => `${f.label}\n${f.n} ${IB.words(f.outcome)}`) })))],
