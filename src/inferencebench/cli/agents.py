@@ -7,7 +7,11 @@ from rich.table import Table
 
 from inferencebench.cli.common import JsonOption, print_json, stdout
 
-app = typer.Typer(no_args_is_help=True, help="Command-line coding agents: pinned versions, installed into the cache.")
+app = typer.Typer(
+    help="Command-line coding agents: pinned versions, installed into the cache.",
+    epilog="Example: inferencebench agents install codex",
+    no_args_is_help=True,
+)
 
 
 @app.command("list", epilog="Example: inferencebench agents list")

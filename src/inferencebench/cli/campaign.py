@@ -16,7 +16,11 @@ FileArgument = Annotated[Path, typer.Argument(help="Campaign file (TOML); see do
 
 WATCH_S = 5.0
 
-app = typer.Typer(help="Plan, run and watch a matrix of runs on this machine or a scheduler.", no_args_is_help=True)
+app = typer.Typer(
+    help="Plan, run and watch a matrix of runs on this machine or a scheduler.",
+    epilog="Example: inferencebench campaign plan nightly.toml",
+    no_args_is_help=True,
+)
 
 
 @app.command("plan")

@@ -84,32 +84,43 @@ def end_on_sigterm() -> None:
 
 
 class _Command(TyperCommand):
-    """A verb whose help shows switches as such: typer's own says `--json <bool>`."""
+    """A verb whose help is set by paragraph, and shows switches as such: typer's own says `--json <bool>`."""
+
+    def __init__(self, *args: Any, help: str | None = None, **options: Any) -> None:
+        super().__init__(*args, help=_paragraphs(help), **options)
 
     def get_params(self, ctx: Any) -> list[Any]:
-        return _without_type(super().get_params(ctx))
+        return _named(super().get_params(ctx))
 
 
 class _Group(TyperGroup):
     """The same of a group of verbs."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        return _without_type(super().get_params(ctx))
+        return _named(super().get_params(ctx))
 
 
-def _without_type(params: Iterable[Any]) -> list[Any]:
+def _named(params: Iterable[Any]) -> list[Any]:
+    """Switches name no type, and arguments are written in capitals."""
     found = list(params)
     for param in found:
         if getattr(param, "is_flag", False):
             param.metavar = ""
+        elif param.param_type_name == "argument" and param.metavar is None:
+            param.metavar = param.name.upper()
     return found
 
 
-def switches_without_type(app: typer.Typer) -> None:
-    """Have the help of all verbs of `app`, and of its groups, name no type after a switch: it takes no value."""
+def _paragraphs(text: str | None) -> str | None:
+    """A docstring whose lines end where a paragraph does: a terminal is not as wide as the source."""
+    return text and "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
+
+
+def plain_help(app: typer.Typer) -> None:
+    """Have all verbs of `app`, and of its groups, show their help as `_Command` says."""
     app.info.cls = _Group
     for command in app.registered_commands:
         command.cls = _Command
     for group in app.registered_groups:
         if group.typer_instance is not None:
-            switches_without_type(group.typer_instance)
+            plain_help(group.typer_instance)

@@ -28,7 +28,7 @@ def compare(
         list[str] | None,
         typer.Option(
             "--metric",
-            help="Figure that decides, repeatable. [default: ttft_s, tpot_s, latency_s, output_tokens_per_s]",
+            help="Figure that decides, repeatable; default: ttft_s, tpot_s, latency_s, output_tokens_per_s.",
         ),
     ] = None,
     suite: options.SuiteOption = None,

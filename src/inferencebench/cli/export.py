@@ -8,7 +8,11 @@ import typer
 from inferencebench.cli.common import JsonOption, notes, print_json, stdout
 from inferencebench.cli.run import BudgetOption, EngineOnlyOption, SeedOption, StartOption
 
-app = typer.Typer(help="Suites as Harbor tasks; runs as Inspect logs and ATIF trajectories.", no_args_is_help=True)
+app = typer.Typer(
+    help="Suites as Harbor tasks; runs as Inspect logs and ATIF trajectories.",
+    epilog="Example: inferencebench export atif runs -o trajectories",
+    no_args_is_help=True,
+)
 
 OutArgument = Annotated[Path, typer.Option("--out", "-o", help="Directory that the files go to.")]
 RunsArgument = Annotated[list[Path], typer.Argument(help="Campaign directories (what --out named), or runs.")]

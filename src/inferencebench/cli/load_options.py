@@ -43,14 +43,14 @@ ConcurrencyOption = Annotated[int | None, typer.Option("--concurrency", min=1, h
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="Number of requests; lines repeat as needed.")]
 DurationOption = Annotated[str | None, typer.Option("--duration", help="Start none later than this: 90s, 5m.")]
 WarmupOption = Annotated[
-    int | None, typer.Option("--warmup", min=0, help="Requests before, not counted. [default: the scenario's, or 1]")
+    int | None, typer.Option("--warmup", min=0, help="Requests before, not counted; default: the scenario's, or 1.")
 ]
 SeedOption = Annotated[int, typer.Option("--seed", help="Of Poisson arrivals.")]
-TimeoutOption = Annotated[str | None, typer.Option("--timeout", help="Longest one request may take. [default: 600s]")]
+TimeoutOption = Annotated[str | None, typer.Option("--timeout", help="Longest one request may take; default: 600s.")]
 KeyOption = Annotated[
     str | None, typer.Option("--api-key-env", help="Environment variable that holds the key.", metavar="NAME")
 ]
-ModelOption = Annotated[str | None, typer.Option("--model", help="Model to ask for. [default: the server's first]")]
+ModelOption = Annotated[str | None, typer.Option("--model", help="Model to ask for; default: the server's first.")]
 TokenizerOption = Annotated[
     Path | None,
     typer.Option(

@@ -4,7 +4,7 @@ import errno
 import sys
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import typer
 
@@ -32,9 +32,10 @@ from inferencebench.cli import (
     trace,
     tune,
 )
-from inferencebench.cli.common import EXIT_INTERRUPTED, end_on_sigterm, stderr, switches_without_type
+from inferencebench.cli.common import EXIT_INTERRUPTED, end_on_sigterm, plain_help, stderr
 from inferencebench.errors import BenchError
 
+PROGRAM = "inferencebench"
 EXIT_INPUT, EXIT_MISSING = 2, 3
 
 
@@ -61,9 +62,10 @@ OS_ERRORS = {
 """Any other is a bug; so is a file that is missing (ENOENT), where others can be made beside it."""
 
 app = typer.Typer(
-    name="inferencebench",
+    name=PROGRAM,
     help="Can an autonomous agent make an LLM server fast? Run agents, engines and scripts under a budget, measure "
     "what they leave behind, and rank it over a PyTorch baseline.",
+    epilog="Example: inferencebench demo --out demo",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -89,7 +91,7 @@ app.add_typer(export.app, name="export")
 app.add_typer(spaces.app, name="spaces")
 app.command("tune")(tune.tune)
 app.command("audit")(audit.audit)
-switches_without_type(app)
+plain_help(app)
 
 
 def _version(shown: bool) -> None:
@@ -116,7 +118,7 @@ def main() -> None:
 
 def _exit_code() -> int:
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name=PROGRAM, standalone_mode=False)
         return code if isinstance(code, int) else 0
     except (KeyboardInterrupt, typer.Abort):
         return EXIT_INTERRUPTED
@@ -133,8 +135,15 @@ def _exit_code() -> int:
         # Usage errors of click, of which typer carries a copy of its own in some versions.
         if not hasattr(error, "format_message"):
             raise
-        _say(error.format_message())
+        _say(_usage(error))
         return EXIT_INPUT
+
+
+def _usage(error: Any) -> str:
+    """What is wrong with the words of a command, and whose help says what would be right."""
+    context = getattr(error, "ctx", None)
+    text = error.format_message().replace("Value error, ", "").rstrip(".")
+    return f"{text or 'name a command'}; see `{context.command_path if context else PROGRAM} --help`"
 
 
 def _barren(folder: Path) -> bool:

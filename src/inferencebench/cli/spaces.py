@@ -7,12 +7,16 @@ import typer
 from inferencebench.cli.common import JsonOption, print_json, stdout
 from inferencebench.errors import MissingError
 
-app = typer.Typer(help="The settings of each engine that a search looks at.", no_args_is_help=True)
+app = typer.Typer(
+    help="The settings of each engine that a search looks at.",
+    epilog="Example: inferencebench spaces show llamacpp",
+    no_args_is_help=True,
+)
 
 Engine = Annotated[str, typer.Argument(help="vllm, sglang, tgi, llamacpp, transformers or pytorch.", metavar="ENGINE")]
 Paper = Annotated[bool, typer.Option("--paper", help="The published space instead of ours.")]
 Version = Annotated[
-    str | None, typer.Option("--version", help="Of the engine. [default: the installed one, else the newest range]")
+    str | None, typer.Option("--version", help="Of the engine; default: the installed one, else the newest range.")
 ]
 
 

@@ -11,7 +11,11 @@ from inferencebench.suites import load as suites
 from inferencebench.suites.model import Scenario, Suite
 from inferencebench.suites.table7 import table7_json
 
-app = typer.Typer(no_args_is_help=True, help="What is measured: built-in suites, and checking your own.")
+app = typer.Typer(
+    help="What is measured: built-in suites, and checking your own.",
+    epilog="Example: inferencebench suites list",
+    no_args_is_help=True,
+)
 
 
 @app.command("list", epilog="Example: inferencebench suites list")

@@ -42,7 +42,7 @@ def tune(
     ] = 0.9,
     tokenizer: options.TokenizerOption = None,
     served_name: Annotated[
-        str | None, typer.Option("--served-name", help="Model id of the API. [default: the directory's name]")
+        str | None, typer.Option("--served-name", help="Model id of the API; default: the directory's name.")
     ] = None,
     sandbox: Annotated[
         str, typer.Option("--sandbox", help="process (as you would start it), or auto for a wall.")
