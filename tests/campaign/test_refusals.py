@@ -15,7 +15,7 @@ from inferencebench.campaign.executors.slurm import SlurmExecutor
 from inferencebench.campaign.journal import Journal, State
 from inferencebench.campaign.model import Matrix, Placement, Retry
 from inferencebench.campaign.plan import Plan, Task, plan
-from inferencebench.campaign.refusals import pause_s, places, rests
+from inferencebench.campaign.refusals import Rest, pause_s, places, take_in
 from inferencebench.campaign.status import status
 from inferencebench.errors import InfrastructureError
 from inferencebench.run import preflight
@@ -180,9 +180,15 @@ def test_a_scheduler_whose_only_node_rests_is_waited_for(tmp_path: Path, monkeyp
 
 def test_a_start_of_the_campaign_ends_all_rests() -> None:
     rows = [{"event": "ended", "task": "a", "refused": ["h"], "at": 1.0, "reason": "r"}]
-    assert rests(rows) == {"h": (1, 1.0, "r")}
-    assert rests([*rows, {"event": "started", "task": ""}]) == {}
-    assert rests([*rows, {"event": "ended", "task": "b", "where": "h gpus=1 cores=2"}]) == {}
+    for more, left in (
+        ({}, {"h": (1, 1.0, "r")}),
+        ({"event": "started", "task": ""}, {}),
+        ({"event": "ended", "task": "b", "where": "h gpus=1 cores=2"}, {}),
+    ):
+        rests: dict[str, Rest] = {}
+        for row in (*rows, more):
+            take_in(rests, row)
+        assert rests == left
 
 
 def test_places_and_pauses() -> None:

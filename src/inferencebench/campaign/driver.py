@@ -6,7 +6,7 @@ journal.
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +14,12 @@ from pathlib import Path
 from inferencebench.campaign import refusals
 from inferencebench.campaign.adopt import adopt, write_placed
 from inferencebench.campaign.ends import ending
-from inferencebench.campaign.executors.contract import Avoids, Executor, Life, Order, Status
-from inferencebench.campaign.journal import History, Journal, State, log_of, settled, state
+from inferencebench.campaign.executors.contract import Avoids, Executor, Explains, Life, Order, Status
+from inferencebench.campaign.history import History
+from inferencebench.campaign.journal import Journal, State, alone, first_event_at, log_of, settled, state
 from inferencebench.campaign.plan import Plan, Task
-from inferencebench.campaign.spend import Spend, affordable, limit_s, ran_s, ran_until_s, spend, stop
+from inferencebench.campaign.spend import Spend, affordable, ended_s, limit_s, ran_until_s, spend, stop
 from inferencebench.errors import InfrastructureError, UserError
-from inferencebench.run.machine import lease
 
 POLL_S = 1.0
 OUTAGE_S = 600.0
@@ -50,6 +50,8 @@ class Driver:
         self._tasks = {task.id: task for task in plan.tasks}
         self._backoff_s = plan.campaign.retry.backoff_s
         self._refused_at = float("-inf")
+        self._seen_at: dict[str, float] = {}
+        """Epoch seconds at which each placement was last seen to run."""
         self._sure = False
         """Whether the executor holds nothing of the plan that the log does not say."""
 
@@ -64,7 +66,7 @@ class Driver:
         Raises UserError when another driver works on this directory or placements are open of another executor or of
         runs that the campaign file no longer has,
         InfrastructureError when the directory is away for too long or the executor does not work."""
-        with lease(self._out / ".campaign" / ".lock", wait=False):
+        with alone(self._out):
             journal = Journal(self._out)
             try:
                 return self._loop(journal, retry)
@@ -87,7 +89,9 @@ class Driver:
             except OSError as error:
                 away_since = away_since or time.monotonic()
                 if time.monotonic() - away_since > OUTAGE_S:
-                    raise InfrastructureError(f"{self._out}: not readable for {OUTAGE_S:.0f} s: {error}") from None
+                    raise InfrastructureError(
+                        f"{self._out}: the file system or the scheduler did not work for {OUTAGE_S:.0f} s: {error}"
+                    ) from None
                 time.sleep(POLL_S)
                 continue
             self._watch(snapshot)
@@ -123,7 +127,7 @@ class Driver:
             history = histories[name]
             journal.append(
                 "ended", name, handle=handle, exit_code=status.exit_code, where=status.where or history.where,
-                reason=status.reason or status.life, ran_s=self._ran_s(name, history, status, history.limit_s),
+                reason=status.reason or status.life, ran_s=self._ran_s(name, history, status.ran_s, history.limit_s),
             )  # fmt: skip
         return left
 
@@ -166,46 +170,58 @@ class Driver:
             history = histories[task.id]
             if status.restarts > history.restarts:
                 self._requeued(journal, task, history, status)
-                history = histories[task.id] = journal.histories()[task.id]
+                journal.histories()
             # Right after a restart a scheduler may still name the node that was left.
             moved = history.restarts and status.where and status.where != history.where
             if status.life is Life.RUNNING and (history.began_at is None or moved):
-                journal.append("began", task.id, handle=handle, where=status.where)
-                history.began_at, history.where = history.began_at or time.time(), status.where
+                self._began(journal, task, history, status)
             if status.life is Life.QUEUED and status.reason != history.waits:
                 journal.append("waits", task.id, reason=status.reason)
+            if status.life is Life.RUNNING:
+                self._seen_at[handle] = time.time()
             if status.life in (Life.QUEUED, Life.RUNNING):
                 where[task.id] = status.where
-                continue
-            self._ended(journal, task, history, status, cancelled)
-            histories.update(journal.histories())
+            else:
+                self._ended(journal, task, history, status, cancelled)
+        journal.histories()
         return where
+
+    def _began(self, journal: Journal, task: Task, history: History, status: Status) -> None:
+        """It may have begun while no driver was there: then its run's events say when."""
+        now = time.time()
+        first = history.began_at or first_event_at(self._out, task.directory, history.since_at)
+        began_at = round(min(now, first or now), 3)
+        journal.append("began", task.id, handle=history.handle, where=status.where, began_at=began_at)
 
     def _requeued(self, journal: Journal, task: Task, history: History, status: Status) -> None:
         """A restart by the scheduler is an infrastructure failure like any other, and uses up an attempt."""
         reason = f"{self._executor.name} started it again{f' ({status.reason})' if status.reason else ''}"
         journal.append(
             "requeued", task.id, handle=history.handle, restarts=status.restarts, reason=reason,
-            ran_s=self._ran_s(task.id, history, status, limit_s(self._plan.campaign, task)),
+            ran_s=self._ran_s(task.id, history, None, limit_s(self._plan.campaign, task)),
         )  # fmt: skip
         if len(history.failures) + 1 >= self._plan.campaign.retry.attempts and history.handle:
             self._executor.cancel([history.handle])
 
     def _ended(self, journal: Journal, task: Task, history: History, status: Status, cancelled: bool) -> None:
         end = ending(self._out, task, history, status, cancelled=cancelled, attached=not self._detached)
+        # One that a restart has used up is not charged another time when it is ended for that.
+        left = self._plan.campaign.retry.attempts - len(history.failures)
         refused = {"refused": end.refusal.places, "preflight_ns": end.refusal.preflight_ns} if end.refusal else {}
         journal.append(
             "ended", task.id, handle=history.handle, exit_code=status.exit_code, where=status.where or history.where,
-            reason=end.reason, infrastructure=end.infrastructure,
-            ran_s=self._ran_s(task.id, history, status, limit_s(self._plan.campaign, task)), **refused,
+            reason=end.reason, infrastructure=end.infrastructure and left > 0,
+            ran_s=self._ran_s(task.id, history, status.ran_s, limit_s(self._plan.campaign, task)), **refused,
         )  # fmt: skip
         if end.hopeless:
             journal.append("gave_up", task.id, reason=end.reason)
 
-    def _ran_s(self, name: str, history: History, status: Status, limit: float) -> float:
-        now = time.time()
-        lost = status.life is Life.LOST
-        return round(ran_until_s(self._out, name, history, limit, now) if lost else ran_s(history, now, limit), 3)
+    def _ran_s(self, name: str, history: History, measured: float | None, limit: float) -> float:
+        """Seconds for which a placement has run since it was last begun; nobody may have `measured` it."""
+        now, seen_at = time.time(), self._seen_at.pop(history.handle or "", 0.0)
+        if measured is not None:
+            return round(ended_s(history, measured, now), 3)
+        return round(ran_until_s(self._out, name, history, limit, now, seen_at), 3)
 
     def _give_up(self, journal: Journal, histories: dict[str, History]) -> None:
         """End what used up its attempts, and what waits for a baseline that did."""
@@ -235,37 +251,45 @@ class Driver:
             self._executor.cancel([history.handle for _, history in queued if history.handle])
 
     def _place(self, journal: Journal, histories: dict[str, History], spent: Spend) -> None:
-        """Hand over what is ready, as far as the executor has room and the bounds allow."""
+        """Hand over what is ready, each number of GPUs by itself: one that finds no place hides no other."""
         if time.monotonic() - self._refused_at < REFUSED_S:
             return
         resting = self._resting(journal)
         if isinstance(self._executor, Avoids):
             self._executor.avoid(resting)
-        room = self._executor.free()
-        slots = self._plan.campaign.executor.slots
-        if slots is not None:
-            left = max(0, slots - self._open(histories))
-            room = left if room is None else min(room, left)
+        if self._room(histories) == 0:
+            return
         ready = [task for task in self._plan.tasks if self._ready(task, histories)]
         # A place that refuses is free again first: it is asked by another run each time, and uses none of them up.
         ready.sort(key=lambda task: len(histories[task.id].refusals))
-        ready = ready if room is None else ready[:room]
-        ready = ready[: affordable(self._plan, ready, spent, histories, time.time())]
-        orders = list(map(self._order, ready))
-        if not orders:
+        for devices in dict.fromkeys(task.devices for task in ready):
+            alike = [task for task in ready if task.devices == devices][: self._room(histories)]
+            alike = alike[: affordable(self._plan, alike, spent, histories, time.time())]
+            try:
+                self._hand_over(journal, alike)
+            except InfrastructureError as error:
+                if not (self._open(histories) or resting):  # without what rests there may be no place at all
+                    raise
+                self._refused_at = time.monotonic()
+                _waits(journal, histories, {alike[0].id: str(error)})
+                return
+
+    def _room(self, histories: Mapping[str, History]) -> int | None:
+        """How many more may be placed now; None: any number."""
+        room, slots = self._executor.free(), self._plan.campaign.executor.slots
+        if slots is None:
+            return room
+        left = max(0, slots - self._open(histories))
+        return left if room is None else min(room, left)
+
+    def _hand_over(self, journal: Journal, tasks: Sequence[Task]) -> None:
+        """Place these and write it down. Raises InfrastructureError when the executor refuses."""
+        if not tasks:
             return
-        journal.histories()  # away since the step began: nothing is placed
-        self._sure = False  # until it says so, it may have taken them
-        try:
-            placements = self._executor.place(orders)
-            self._sure = len(placements) == len(orders)
-        except InfrastructureError as error:
-            if not (self._open(histories) or resting):  # without what rests there may be no place at all
-                raise
-            self._refused_at = time.monotonic()
-            if histories[orders[0].task].waits != str(error):
-                journal.append("waits", orders[0].task, reason=str(error))
-            return
+        histories = journal.histories()  # away since the step began: nothing is placed
+        sure, self._sure = self._sure, False  # until it says so, it may have taken them
+        placements = self._executor.place([self._order(task) for task in tasks])
+        self._sure = sure and len(placements) == len(tasks)
         try:
             for task_id, handle in list(placements.items()):
                 write_placed(journal, self._plan, self._executor, self._tasks[task_id], handle)
@@ -273,14 +297,16 @@ class Driver:
         except OSError:  # a full disk: what is not written down would be placed again
             self._executor.cancel(list(placements.values()))
             raise
-        histories.update(journal.histories())
+        if isinstance(self._executor, Explains):
+            _waits(journal, histories, self._executor.waits())
+        journal.histories()
 
     def _ready(self, task: Task, histories: dict[str, History]) -> bool:
-        if state(self._out, task, histories[task.id]) is not State.WAITING:
+        history = histories[task.id]
+        if history.handle or state(self._out, task, history) is not State.WAITING:
             return False
         if task.after and not settled(self._out, self._tasks[task.after]):
             return False
-        history = histories[task.id]
         times = max(len(history.failures), len(history.refusals))
         return refusals.over(history.ended_at, refusals.pause_s(self._backoff_s, times), time.time())
 
@@ -304,6 +330,13 @@ class Driver:
             log=log_of(self._out, task.id),
             env={},
         )
+
+
+def _waits(journal: Journal, histories: Mapping[str, History], reasons: Mapping[str, str]) -> None:
+    """Write down why these tasks were not placed, where that is new."""
+    for task, reason in reasons.items():
+        if histories[task].waits != reason:
+            journal.append("waits", task, reason=reason)
 
 
 def is_of(history: History, executor: str) -> bool:

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from inferencebench.campaign import refusals
 from inferencebench.campaign.executors.contract import Life, Status
-from inferencebench.campaign.journal import History, log_of, outcome, settled
+from inferencebench.campaign.history import History
+from inferencebench.campaign.journal import log_of, outcome, settled
 from inferencebench.campaign.plan import Task
 from inferencebench.campaign.refusals import Refusal
 

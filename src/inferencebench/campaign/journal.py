@@ -1,9 +1,12 @@
 """What a campaign did: `.campaign/tasks.jsonl`, append-only, and what the run directories say."""
 
 import fcntl
+import json
 import os
+import time
 from collections import defaultdict
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
@@ -11,14 +14,18 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from inferencebench.campaign.history import History
 from inferencebench.campaign.plan import Task
-from inferencebench.campaign.refusals import Rest, rests
-from inferencebench.files import read_jsonl
+from inferencebench.campaign.refusals import Rest, take_in
+from inferencebench.errors import UserError
 from inferencebench.run.events import EventLog
+from inferencebench.run.machine import lease
 from inferencebench.run.record import Outcome
 
 FOLDER = ".campaign"
 LOG = "tasks.jsonl"
+LOOKED_S, LOOK_S = 0.5, 0.02
+"""How long the campaign's lock may be held by those who only look, and how often it is tried meanwhile."""
 STUCK_S = 1800.0
 """A run that appended no event for this long, beyond the time that the whole run may take, is shown as stuck."""
 
@@ -36,52 +43,26 @@ class State(StrEnum):
     """Infrastructure failures used up the attempts, or the input is wrong."""
 
 
-@dataclass
-class History:
-    """What the log says of one task."""
-
-    placed: int = 0
-    """How often it was placed, restarts by the scheduler included, each an attempt; refused and withdrawn ones not."""
-    handle: str | None = None
-    """The executor's name of the newest placement; None when that ended."""
-    executor: str = ""
-    """Name of what it was handed to."""
-    directory: str = ""
-    """The run's, under the campaign directory: the campaign file may no longer have the run."""
-    devices: int = 0
-    """GPUs of that placement; 0: a CPU run."""
-    limit_s: float = float("inf")
-    """Its time limit."""
-    waits: str = ""
-    """Why that placement has not begun, where that is not just its turn."""
-    withdrawn: bool = False
-    """Whether that placement was taken back before it began, since a bound was reached."""
-    began_at: float | None = None
-    """Epoch seconds at which that placement was first seen to run; None: it waits, or there is none."""
-    where: str = ""
-    """Host and devices of that placement, once it runs."""
-    restarts: int = 0
-    """How often the scheduler itself restarted that placement."""
-    ran_s: float = 0.0
-    """Seconds for which all its placements that ended had their devices."""
-    ended_at: float = 0.0
-    """Epoch seconds of the newest end."""
-    failures: list[str] = field(default_factory=list)
-    """Reasons of infrastructure failures, oldest first."""
-    refusals: list[str] = field(default_factory=list)
-    """Reasons of its newest starts, oldest first, if its preflight refused them."""
-    preflight_ns: int = 0
-    """The time of the preflight's file at the newest of them."""
-    hopeless: str | None = None
-    """Why it is not tried again."""
-
-
 class Journal:
-    """The campaign's log; one driver at a time appends to it."""
+    """The campaign's log; one driver at a time appends to it. Each row is read and folded once: of a log that grew only
+    what is new, and all of one that is another file or shorter than it was."""
 
     def __init__(self, out: Path) -> None:
         self.folder = out / FOLDER
         self._log = EventLog(self.folder / LOG)
+        self._file: tuple[int, int] | None = None
+        """Device and inode of what was read."""
+        self._histories: dict[str, History] = defaultdict(History)
+        self._rests: dict[str, Rest] = {}
+        self._forget()
+
+    def _forget(self) -> None:
+        """Nothing is read yet."""
+        self._offset = 0
+        self._histories.clear()
+        self._rests.clear()
+        self._cancelled = False
+        self._started_at: float | None = None
 
     def create(self) -> None:
         """Make the log, if there is none: only who starts a campaign may, since a log that is away is not empty."""
@@ -90,73 +71,65 @@ class Journal:
 
     def append(self, event: str, task: str, **fields: Any) -> None:
         """Of a task: `placed` (handle, executor, directory, devices, limit_s), `waits` (reason), `withdrawn`, `began`
-        (where), `requeued` (restarts, reason, ran_s), `ended` (reason, exit_code, where, infrastructure, ran_s; refused
-        and preflight_ns of a start that was refused), `gave_up` (reason), `retried`; of the campaign, with no task:
-        `started`, `cancelled`."""
+        (where, began_at), `requeued` (restarts, reason, ran_s), `ended` (reason, exit_code, where, infrastructure,
+        ran_s; refused and preflight_ns of a start that was refused), `gave_up` (reason), `retried`; of the campaign,
+        with no task: `started`, `cancelled`."""
         self._log.append(event, task=task, **fields)
 
     def histories(self) -> dict[str, History]:
-        """What happened to each task so far. Raises OSError when the log is away: no log is not an empty log."""
-        found: dict[str, History] = defaultdict(History)
-        for row in read_jsonl(self._log.path):
-            if not row.get("task"):
-                continue
-            history = found[str(row["task"])]
-            match row.get("event"):
-                case "placed":
-                    history.placed += 1
-                    history.handle, history.executor = str(row.get("handle")), str(row.get("executor", ""))
-                    history.began_at, history.where, history.waits, history.restarts = None, "", "", 0
-                    history.withdrawn = False
-                    history.directory, history.devices = str(row.get("directory", "")), int(row.get("devices", 0))
-                    history.limit_s = float(row.get("limit_s", "inf"))
-                case "waits":
-                    history.waits = str(row.get("reason"))
-                case "withdrawn":
-                    history.withdrawn = True
-                case "began":
-                    history.began_at = history.began_at or float(row.get("at", 0.0))
-                    history.where, history.waits = str(row.get("where", "")), ""
-                case "requeued":
-                    restarts = int(row.get("restarts", 0))
-                    history.placed += restarts - history.restarts
-                    history.restarts, history.began_at = restarts, None
-                    history.ran_s += float(row.get("ran_s") or 0.0)
-                    history.failures.append(str(row.get("reason")))
-                case "ended":
-                    history.handle, history.began_at, history.waits = None, None, ""
-                    history.ran_s += float(row.get("ran_s") or 0.0)
-                    history.ended_at = float(row.get("at", 0.0))
-                    if history.withdrawn:
-                        history.placed -= 1
-                    elif row.get("refused"):
-                        history.placed -= 1
-                        history.refusals.append(str(row.get("reason")))
-                        history.preflight_ns = int(row.get("preflight_ns") or 0)
-                    else:
-                        history.refusals.clear()
-                    if row.get("infrastructure"):
-                        history.failures.append(str(row.get("reason")))
-                case "gave_up":
-                    history.hopeless = str(row.get("reason"))
-                case "retried":
-                    history.hopeless = None
-                    history.failures.clear()
-                    history.refusals.clear()
-        return found
+        """What happened to each task so far: always the same dict, brought up to date. Raises OSError when the log is
+        away: no log is not an empty log."""
+        self._catch_up()
+        return self._histories
 
     def rests(self) -> dict[str, Rest]:
         """Places whose newest starts were refused. Raises OSError when the log is away."""
-        return rests(read_jsonl(self._log.path))
+        self._catch_up()
+        return self._rests
 
     def cancelled(self) -> bool:
         """Whether it was cancelled since it was last started. Raises OSError when the log is away."""
-        events = [row.get("event") for row in read_jsonl(self._log.path)]
-        return next((event == "cancelled" for event in reversed(events) if event in ("started", "cancelled")), False)
+        self._catch_up()
+        return self._cancelled
 
     def started_at(self) -> float | None:
-        """Epoch seconds of the first placement; None before it."""
-        return next((float(row["at"]) for row in self._log.read() if row.get("event") == "placed"), None)
+        """Epoch seconds of the first placement; None before it. Raises OSError when the log is away."""
+        self._catch_up()
+        return self._started_at
+
+    def _catch_up(self) -> None:
+        """Fold what was appended since."""
+        with self._log.path.open("rb") as file:
+            info = os.fstat(file.fileno())
+            if self._file != (info.st_dev, info.st_ino) or info.st_size < self._offset:
+                self._forget()
+                self._file = (info.st_dev, info.st_ino)
+            if info.st_size == self._offset:
+                return
+            file.seek(self._offset)
+            data = file.read()
+        # Only at \n: splitlines() would also split inside strings, at U+2028 and its kind.
+        *lines, last = data.split(b"\n")
+        for line in lines:
+            self._fold(line)
+        # A line without its end is torn, or still being written, unless it is a whole value.
+        self._offset += len(data) if self._fold(last) else len(data) - len(last)
+
+    def _fold(self, line: bytes) -> bool:
+        """Take one line in; False for a torn one (a kill during an append), which says nothing."""
+        try:
+            row = json.loads(line)
+        except ValueError:
+            return False
+        match row.get("event"):
+            case "started" | "cancelled" as event:
+                self._cancelled = event == "cancelled"
+            case "placed" if self._started_at is None:
+                self._started_at = float(row.get("at", 0.0))
+        take_in(self._rests, row)
+        if row.get("task"):
+            self._histories[str(row["task"])].apply(row)
+        return True
 
 
 class RunEnd(NamedTuple):
@@ -168,18 +141,18 @@ class RunEnd(NamedTuple):
 
 def run_end(out: Path, directory: Path) -> RunEnd | None:
     """How the run of a directory under `out` ended; None while there is no record, or it is damaged."""
-    path = out / directory / "result.json"
+    path = f"{out}/{directory}/result.json"  # a string: joining thousands of paths takes longer than looking at them
     try:
-        info = path.stat()
+        info = os.stat(path)
         return _read_end(path, info.st_mtime_ns, info.st_size)
     except (OSError, ValueError, LookupError, TypeError):
         return None
 
 
 @lru_cache(maxsize=1 << 14)
-def _read_end(path: Path, mtime_ns: int, size: int) -> RunEnd:
+def _read_end(path: str, mtime_ns: int, size: int) -> RunEnd:
     """Parsed once for each version of the file: a driver looks at thousands every second."""
-    row = orjson.loads(path.read_bytes())
+    row = orjson.loads(Path(path).read_bytes())
     return RunEnd(Outcome(row["outcome"]), float(row["cost"]["api_usd"] or 0.0))
 
 
@@ -203,6 +176,24 @@ def in_progress(out: Path, task: Task) -> bool:
 def driven(out: Path) -> bool:
     """Whether a driver holds the campaign's lock, as far as this file system says."""
     return _held(out / FOLDER / ".lock")
+
+
+@contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """Hold the campaign's lock while the body runs. Who asks `driven` holds it, too, for a moment: that is waited for.
+
+    Raises UserError when another process works here."""
+    with ExitStack() as held:
+        deadline = time.monotonic() + LOOKED_S
+        while True:
+            try:
+                held.enter_context(lease(out / FOLDER / ".lock", wait=False))
+                break
+            except UserError:
+                if time.monotonic() >= deadline:
+                    raise
+            time.sleep(LOOK_S)
+        yield
 
 
 def _held(lock: Path) -> bool:
@@ -233,6 +224,23 @@ def state(out: Path, task: Task, history: History) -> State:
 def log_of(out: Path, task_id: str) -> Path:
     """What a run's command says, over all its placements."""
     return out / FOLDER / "logs" / f"{task_id}.log"
+
+
+def first_event_at(out: Path, directory: Path | str, since: float) -> float | None:
+    """Epoch seconds of a run's first event after `since`; None while there is none."""
+    try:
+        with (out / directory / "events.jsonl").open("rb") as file:
+            return next((at for line in file if (at := _event_at(line)) >= since), None)
+    except OSError:
+        return None
+
+
+def _event_at(line: bytes) -> float:
+    """Epoch seconds of an event; minus infinity of a line that is none."""
+    try:
+        return float(json.loads(line)["at"])
+    except (ValueError, LookupError, TypeError):
+        return float("-inf")
 
 
 def last_sign_at(out: Path, task_id: str, directory: Path | str) -> float | None:

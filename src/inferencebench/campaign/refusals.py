@@ -5,7 +5,7 @@ the time, so without a rest it would refuse one run after another.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,20 +75,17 @@ def places(where: str) -> tuple[str, ...]:
     return (host, *(f"{host} gpu {number}" for number in gpus[1].split(",") if number)) if gpus else (host,)
 
 
-def rests(rows: Iterable[Mapping[str, Any]]) -> dict[str, Rest]:
-    """The places whose newest starts were refused, by the campaign's log: any other end there shows that it is fit, and
-    who starts the campaign again may have mended it."""
-    found: dict[str, Rest] = {}
-    for row in rows:
-        if row.get("event") == "started":
-            found.clear()
-        if row.get("event") != "ended":
-            continue
-        if refused := row.get("refused"):
-            for place in refused:
-                before = found[place].refusals if place in found else 0
-                found[place] = Rest(before + 1, float(row.get("at", 0.0)), str(row.get("reason")))
-        else:
-            for place in places(str(row.get("where", ""))):
-                found.pop(place, None)
-    return found
+def take_in(rests: dict[str, Rest], row: Mapping[str, Any]) -> None:
+    """Keep the places whose newest starts were refused, with the next row of the campaign's log: any other end there
+    shows that a place is fit, and who starts the campaign again may have mended it."""
+    if row.get("event") == "started":
+        rests.clear()
+    if row.get("event") != "ended":
+        return
+    if refused := row.get("refused"):
+        for place in refused:
+            before = rests[place].refusals if place in rests else 0
+            rests[place] = Rest(before + 1, float(row.get("at", 0.0)), str(row.get("reason")))
+    else:
+        for place in places(str(row.get("where", ""))):
+            rests.pop(place, None)

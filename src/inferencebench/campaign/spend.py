@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from inferencebench.campaign.journal import History, last_sign_at, run_end
+from inferencebench.campaign.history import History
+from inferencebench.campaign.journal import first_event_at, last_sign_at, run_end
 from inferencebench.campaign.model import Campaign
 from inferencebench.campaign.plan import Plan, Task
 from inferencebench.suites.model import Record
@@ -32,10 +33,21 @@ def ran_s(history: History, now: float, limit: float) -> float:
     return 0.0 if history.began_at is None else min(max(0.0, now - history.began_at), limit)
 
 
-def ran_until_s(out: Path, task_id: str, history: History, limit: float, now: float) -> float:
-    """The same for a placement of which nobody knows how long it ran: until its run's last sign of life."""
-    sign = last_sign_at(out, task_id, history.directory) if history.began_at else None
-    return ran_s(history, now if sign is None else min(now, sign), limit)
+def ran_until_s(out: Path, task_id: str, history: History, limit: float, now: float, seen_at: float = 0.0) -> float:
+    """The same for a placement of which nobody measured how long it ran: from when it was seen to begin, or its run's
+    first event, until its run's last sign of life, or `seen_at` (epoch seconds), when it was last seen to run."""
+    began_at = history.began_at or first_event_at(out, history.directory, history.since_at)
+    if began_at is None:
+        return 0.0
+    sign = last_sign_at(out, task_id, history.directory)
+    until = now if sign is None else min(now, max(sign, seen_at))
+    return min(max(0.0, until - began_at), limit)
+
+
+def ended_s(history: History, measured: float, now: float) -> float:
+    """Seconds for which a placement that ended ran since the scheduler last began it, by who `measured` it: what it ran
+    until a restart was noticed has been counted."""
+    return min(measured, max(0.0, now - history.since_at)) if history.restarts else measured
 
 
 def spend(plan: Plan, out: Path, histories: Mapping[str, History], now: float, *, watched: bool = True) -> Spend:

@@ -2,10 +2,11 @@
 
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from inferencebench.campaign.journal import STUCK_S, History, Journal, State, driven, last_event_age_s, outcome, state
+from inferencebench.campaign.history import History
+from inferencebench.campaign.journal import STUCK_S, Journal, State, driven, last_event_age_s, outcome, state
 from inferencebench.campaign.plan import Plan, Task
 from inferencebench.campaign.refusals import MANY, Rest
 from inferencebench.campaign.spend import Spend, spend, stop
@@ -58,31 +59,11 @@ def status(plan: Plan, out: Path) -> CampaignStatus:
         histories = journal.histories()
     except FileNotFoundError:
         raise UserError(f"{out}: no campaign was started here; `campaign run` starts one") from None
-    rows, done_s, total_s = [], 0.0, 0.0
-    for task in plan.tasks:
-        history = histories[task.id]
-        where = state(out, task, history)
-        found = outcome(out, task)
-        total_s += task.estimated_s
-        done_s += task.estimated_s if where in (State.DONE, State.FAILED) else 0.0
-        rows.append(
-            TaskStatus(
-                id=task.id,
-                directory=str(task.directory),
-                state=where,
-                outcome=found.value if found else None,
-                attempts=history.placed,
-                where=history.where if where is State.RUNNING else "",
-                silent_s=last_event_age_s(out, task, now) if where is State.RUNNING else None,
-                note=""
-                if where is State.DONE
-                else history.hopeless or history.waits or _refused(history) or next(reversed(history.failures), ""),
-            )
-        )
+    rows = [_row(out, task, histories[task.id], now) for task in plan.tasks]
     stuck = [row.directory for row, task in zip(rows, plan.tasks, strict=True) if _is_stuck(row, task)]
     watched, cancelled = driven(out), journal.cancelled()
     spent = spend(plan, out, histories, now, watched=watched)
-    share = done_s / total_s if total_s else 0.0
+    share = _done_share(plan.tasks, rows)
     return CampaignStatus(
         name=plan.campaign.name,
         states=dict(Counter(row.state.value for row in rows)),
@@ -100,6 +81,30 @@ def status(plan: Plan, out: Path) -> CampaignStatus:
         ),
         tasks=tuple(rows),
     )
+
+
+def _row(out: Path, task: Task, history: History, now: float) -> TaskStatus:
+    where, found = state(out, task, history), outcome(out, task)
+    running = where is State.RUNNING
+    note = history.hopeless or history.waits or _refused(history) or next(reversed(history.failures), "")
+    return TaskStatus(
+        id=task.id,
+        directory=str(task.directory),
+        state=where,
+        outcome=found.value if found else None,
+        attempts=history.placed,
+        where=history.where if running else "",
+        silent_s=last_event_age_s(out, task, now) if running else None,
+        note="" if where is State.DONE else note,
+    )
+
+
+def _done_share(tasks: Sequence[Task], rows: Sequence[TaskStatus]) -> float:
+    """Of the estimated device time; what was given up is done, too."""
+    total_s = sum(task.estimated_s for task in tasks)
+    over = (State.DONE, State.FAILED)
+    done_s = sum(task.estimated_s for task, row in zip(tasks, rows, strict=True) if row.state in over)
+    return done_s / total_s if total_s else 0.0
 
 
 def _refused(history: History) -> str:

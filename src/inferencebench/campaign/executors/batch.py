@@ -1,8 +1,8 @@
 """What a scheduler starts on a node: `python -m inferencebench.campaign.executors.batch ORDERS.json INDEX`.
 
-It runs the order's command, hands signals on, and writes the exit code beside the log, so that the end of a run is
-known also after the scheduler has forgotten the job. Where the scheduler knows no time limit, it keeps the order's;
-where it binds jobs to no cores, the run is bound to some that no other run of the node has.
+It runs the order's command, hands signals on, and writes the exit code and how long it ran beside the orders, so that
+both are known also after the scheduler has forgotten the job. Where the scheduler knows no time limit, it keeps the
+order's; where it binds jobs to no cores, the run is bound to some that no other run of the node has.
 """
 
 import json
@@ -43,6 +43,10 @@ class End(NamedTuple):
 
     exit_code: int | None
     reason: str
+    ran_s: float | None = None
+    """Seconds for which the order had its devices, the wait for cores included."""
+    told: bool = False
+    """Whether a signal told it to end: as by who cancels it, or because what started it is gone."""
 
 
 def write_orders(path: Path, orders: Sequence[Order], *, cpus: float | None, keep_limits: bool = False) -> None:
@@ -77,6 +81,8 @@ def submit(
     groups: Iterable[Sequence[Order]],
     hand_over: Callable[[Path, Sequence[Order]], Sequence[str]],
     cpus: float | None,
+    *,
+    keep_limits: bool = False,
 ) -> dict[str, str]:
     """Handles by task. `hand_over` gives the handles of one group, whose orders are stored in the file. The first group
     of which only a part is taken, or nothing, ends it.
@@ -85,7 +91,7 @@ def submit(
     handles: dict[str, str] = {}
     for group in groups:
         try:
-            taken = _submit_most(folder, group, hand_over, cpus)
+            taken = _submit_most(folder, group, hand_over, cpus, keep_limits)
         except (InfrastructureError, OSError):
             if handles:
                 break
@@ -101,13 +107,14 @@ def _submit_most(
     group: Sequence[Order],
     hand_over: Callable[[Path, Sequence[Order]], Sequence[str]],
     cpus: float | None,
+    keep_limits: bool,
 ) -> dict[str, str]:
     """Handles of a group, or of its first half, quarter, … when a scheduler refuses more. What was refused leaves no
     files; what may have been taken, though there was no answer, keeps them."""
     while True:
         path = folder / f"{uuid.uuid4().hex[:12]}.json"
         try:
-            write_orders(path, group, cpus=cpus)
+            write_orders(path, group, cpus=cpus, keep_limits=keep_limits)
             given = hand_over(path, group)
             return {order.task: f"{handle}:{path}" for order, handle in zip(group, given, strict=True)}
         except NoAnswer:
@@ -138,18 +145,14 @@ def exit_file(orders_file: Path, index: int) -> Path:
     return orders_file.with_name(f"{orders_file.stem}.{index}.exit")
 
 
-def read_exit(path: Path) -> int | None:
-    """The exit code in such a file; None when the command did not end by itself."""
-    end = read_end(path)
-    return end.exit_code if end else None
-
-
 def read_end(path: Path) -> End | None:
     """What the wrapper wrote at the end; None when it did not get that far."""
     try:
         row = json.loads(path.read_bytes())
-        code = row["exit_code"]
-        return End(None if code is None else int(code), str(row.get("reason") or f"exit code {code}"))
+        code, ran_s = row["exit_code"], row.get("ran_s")
+        reason = str(row.get("reason") or f"exit code {code}")
+        ran_s = None if ran_s is None else float(ran_s)
+        return End(None if code is None else int(code), reason, ran_s, bool(row.get("told")))
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
 
@@ -159,6 +162,7 @@ def main(arguments: Sequence[str]) -> int:
     if len(arguments) != 2 or not arguments[1].isdigit():
         raise UserError("batch: give a file of orders and an index")
     path, index = Path(arguments[0]), int(arguments[1])
+    began_at, begun = time.time(), time.monotonic()
     order: dict[str, Any] = json.loads(path.read_bytes())[index]
     log = Path(order["log"])
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -174,11 +178,20 @@ def main(arguments: Sequence[str]) -> int:
             env={**os.environ, **order["env"]},
             preexec_fn=die_with_parent,
         )
+    told: list[int] = []
+
+    def tell(received: int, frame: object) -> None:
+        told.append(received)
+        child.send_signal(signal.SIGTERM)
+
     for number in FORWARDED:
-        signal.signal(number, lambda received, frame: child.send_signal(signal.SIGTERM))
+        signal.signal(number, tell)
     code, in_time = _wait(child, order.get("limit_s"))
-    end = {"exit_code": code} if in_time else {"exit_code": None, "reason": TIMEOUT}
-    write_json(exit_file(path, index), {"task": order["task"], **end})
+    end: dict[str, Any] = {"exit_code": code} if in_time else {"exit_code": None, "reason": TIMEOUT}
+    if told:
+        end["told"] = True
+    ran_s = round(time.monotonic() - begun, 3)
+    write_json(exit_file(path, index), {"task": order["task"], "began_at": began_at, "ran_s": ran_s, **end})
     return code if code >= 0 else 128 - code
 
 

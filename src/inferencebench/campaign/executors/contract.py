@@ -35,6 +35,8 @@ class Status(NamedTuple):
     """Host, and devices if known."""
     restarts: int = 0
     """How often the scheduler itself started the placement again."""
+    ran_s: float | None = None
+    """Of what has ended: seconds since it was last begun, where somebody was there who measured it."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,14 @@ class Avoids(Protocol):
 
     def avoid(self, places: Collection[str]) -> None:
         """Place nothing there until told otherwise: hosts as in `Status.where`, or GPUs of a host (`HOST gpu 2`)."""
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """An executor that can say why an order found no place."""
+
+    def waits(self) -> Mapping[str, str]:
+        """What is missing, by task, of those that the newest `place` left out; the same words while the same is."""
 
 
 @runtime_checkable

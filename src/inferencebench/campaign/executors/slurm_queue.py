@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from inferencebench.campaign.executors.batch import NoAnswer, exit_file, read_exit
+from inferencebench.campaign.executors.batch import NoAnswer, exit_file, read_end
 from inferencebench.campaign.executors.contract import Life, Status
 
 COMMAND_S = 60.0
@@ -40,9 +40,11 @@ class Job(NamedTuple):
 
 def status(job: Job, row: list[str] | None) -> Status:
     """What became of a job. `row`: its cells of `COLUMNS`; None: Slurm has forgotten it."""
-    code = read_exit(exit_file(job.orders, job.element))
+    end = read_end(exit_file(job.orders, job.element))
+    code, ran_s = (end.exit_code, end.ran_s) if end else (None, None)
     if row is None:
-        return Status(Life.ENDED, code, f"exit code {code}") if code is not None else Status(Life.LOST)
+        life, said = (Life.LOST, "") if code is None else (Life.ENDED, f"exit code {code}")
+        return Status(life, code, said, ran_s=ran_s)
     _, state, reason, nodes, raw, count = row
     restarts = int(count) if count.isdigit() else 0
     if starts_never(row):
@@ -59,7 +61,7 @@ def status(job: Job, row: list[str] | None) -> Status:
         code = int(raw)
     detail = f", exit code {code}" if code is not None else ""
     why = "" if reason in ("None", "") else f" ({reason})"
-    return Status(Life.ENDED, code, f"{state}{why}{detail}", nodes, restarts)
+    return Status(Life.ENDED, code, f"{state}{why}{detail}", nodes, restarts, ran_s)
 
 
 def starts_never(row: Sequence[str]) -> bool:
