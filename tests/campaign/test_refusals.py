@@ -152,7 +152,7 @@ def test_a_refusal_is_counted_once_and_another_end_with_its_exit_code_is_an_atte
 
 
 def test_a_scheduler_whose_only_node_rests_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inferencebench.campaign.driver.REFUSED_S", 0.02)
+    monkeypatch.setattr("inferencebench.campaign.placing.REFUSED_S", 0.02)
     todo = the_plan(retry=Retry(attempts=2, backoff_s=0.2))
     finish(tmp_path, todo.tasks[0])
 

@@ -55,7 +55,7 @@ def test_slots_bound_what_a_queue_is_given(tmp_path: Path, slots: int | None, mo
 
 
 def test_a_refusal_ends_the_driver_only_when_nothing_is_placed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inferencebench.campaign.driver.REFUSED_S", 0.05)
+    monkeypatch.setattr("inferencebench.campaign.placing.REFUSED_S", 0.05)
     notes: set[str] = set()
 
     class Full(Queues):

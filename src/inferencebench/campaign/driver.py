@@ -4,28 +4,25 @@ It keeps nothing in memory that a restart would need: what is done stands in the
 journal.
 """
 
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from inferencebench.campaign import refusals
-from inferencebench.campaign.adopt import adopt, write_placed
 from inferencebench.campaign.ends import ending
-from inferencebench.campaign.executors.contract import Avoids, Executor, Explains, Life, Order, Status
+from inferencebench.campaign.executors.contract import Executor, Life, Status
 from inferencebench.campaign.history import History
-from inferencebench.campaign.journal import Journal, State, alone, first_event_at, log_of, settled, state
+from inferencebench.campaign.journal import Journal, State, alone, first_event_at, settled, state
+from inferencebench.campaign.placing import Placing
 from inferencebench.campaign.plan import Plan, Task
-from inferencebench.campaign.spend import Spend, affordable, ended_s, limit_s, ran_until_s, spend, stop
+from inferencebench.campaign.spend import Spend, ended_s, limit_s, ran_until_s, spend, stop
 from inferencebench.errors import InfrastructureError, UserError
 
 POLL_S = 1.0
 OUTAGE_S = 600.0
 """How long the campaign directory may be away (a shared file system that restarts) before the driver gives up."""
-REFUSED_S = 30.0
-"""After a scheduler refused more placements, before it is asked again."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +45,9 @@ class Driver:
     def __init__(self, plan: Plan, out: Path, executor: Executor, watch: Callable[[Snapshot], None]) -> None:
         self._plan, self._out, self._executor, self._watch = plan, out.absolute(), executor, watch
         self._tasks = {task.id: task for task in plan.tasks}
-        self._backoff_s = plan.campaign.retry.backoff_s
-        self._refused_at = float("-inf")
+        self._placing = Placing(plan, self._out, executor)
         self._seen_at: dict[str, float] = {}
         """Epoch seconds at which each placement was last seen to run."""
-        self._sure = False
-        """Whether the executor holds nothing of the plan that the log does not say."""
 
     @property
     def _detached(self) -> bool:
@@ -139,9 +133,7 @@ class Driver:
         self._collect(journal, histories, journal.cancelled())
 
     def _step(self, journal: Journal) -> Snapshot:
-        if not self._sure:
-            adopt(journal, self._plan, self._executor)
-            self._sure = True
+        self._placing.find_lost(journal)
         histories = journal.histories()
         cancelled = journal.cancelled()
         where = self._collect(journal, histories, cancelled)
@@ -151,14 +143,11 @@ class Driver:
         spent = spend(self._plan, self._out, histories, time.time())
         stopped = "it was cancelled" if cancelled else stop(self._plan.campaign, spent)
         if not stopped:
-            self._place(journal, histories, spent)
+            self._placing.place(journal, spent)
         elif not cancelled:
             self._withdraw(journal, histories)
         states = {task.id: state(self._out, task, histories[task.id]) for task in self._plan.tasks}
-        return Snapshot(states, where, spent, stopped, self._open(histories))
-
-    def _open(self, histories: Mapping[str, History]) -> int:
-        return sum(histories[task.id].handle is not None for task in self._plan.tasks)
+        return Snapshot(states, where, spent, stopped, self._placing.open(histories))
 
     def _collect(self, journal: Journal, histories: dict[str, History], cancelled: bool) -> dict[str, str]:
         """Note what began, what the scheduler began again, and what ended; gives where the others are."""
@@ -249,94 +238,6 @@ class Driver:
                 history.withdrawn = True
         if queued:
             self._executor.cancel([history.handle for _, history in queued if history.handle])
-
-    def _place(self, journal: Journal, histories: dict[str, History], spent: Spend) -> None:
-        """Hand over what is ready, each number of GPUs by itself: one that finds no place hides no other."""
-        if time.monotonic() - self._refused_at < REFUSED_S:
-            return
-        resting = self._resting(journal)
-        if isinstance(self._executor, Avoids):
-            self._executor.avoid(resting)
-        if self._room(histories) == 0:
-            return
-        ready = [task for task in self._plan.tasks if self._ready(task, histories)]
-        # A place that refuses is free again first: it is asked by another run each time, and uses none of them up.
-        ready.sort(key=lambda task: len(histories[task.id].refusals))
-        for devices in dict.fromkeys(task.devices for task in ready):
-            alike = [task for task in ready if task.devices == devices][: self._room(histories)]
-            alike = alike[: affordable(self._plan, alike, spent, histories, time.time())]
-            try:
-                self._hand_over(journal, alike)
-            except InfrastructureError as error:
-                if not (self._open(histories) or resting):  # without what rests there may be no place at all
-                    raise
-                self._refused_at = time.monotonic()
-                _waits(journal, histories, {alike[0].id: str(error)})
-                return
-
-    def _room(self, histories: Mapping[str, History]) -> int | None:
-        """How many more may be placed now; None: any number."""
-        room, slots = self._executor.free(), self._plan.campaign.executor.slots
-        if slots is None:
-            return room
-        left = max(0, slots - self._open(histories))
-        return left if room is None else min(room, left)
-
-    def _hand_over(self, journal: Journal, tasks: Sequence[Task]) -> None:
-        """Place these and write it down. Raises InfrastructureError when the executor refuses."""
-        if not tasks:
-            return
-        histories = journal.histories()  # away since the step began: nothing is placed
-        sure, self._sure = self._sure, False  # until it says so, it may have taken them
-        placements = self._executor.place([self._order(task) for task in tasks])
-        self._sure = sure and len(placements) == len(tasks)
-        try:
-            for task_id, handle in list(placements.items()):
-                write_placed(journal, self._plan, self._executor, self._tasks[task_id], handle)
-                del placements[task_id]
-        except OSError:  # a full disk: what is not written down would be placed again
-            self._executor.cancel(list(placements.values()))
-            raise
-        if isinstance(self._executor, Explains):
-            _waits(journal, histories, self._executor.waits())
-        journal.histories()
-
-    def _ready(self, task: Task, histories: dict[str, History]) -> bool:
-        history = histories[task.id]
-        if history.handle or state(self._out, task, history) is not State.WAITING:
-            return False
-        if task.after and not settled(self._out, self._tasks[task.after]):
-            return False
-        times = max(len(history.failures), len(history.refusals))
-        return refusals.over(history.ended_at, refusals.pause_s(self._backoff_s, times), time.time())
-
-    def _resting(self, journal: Journal) -> frozenset[str]:
-        """Places that get nothing for now."""
-        now = time.time()
-        return frozenset(
-            place
-            for place, rest in journal.rests().items()
-            if not refusals.over(rest.at, refusals.pause_s(self._backoff_s, rest.refusals), now)
-        )
-
-    def _order(self, task: Task) -> Order:
-        campaign = self._plan.campaign
-        python = str(campaign.executor.options.get("python", sys.executable))
-        return Order(
-            task=task.id,
-            argv=(python, "-m", "inferencebench", *task.argv(campaign, self._out), "--wait", "--preflight"),
-            devices=task.devices,
-            time_limit_s=limit_s(campaign, task),
-            log=log_of(self._out, task.id),
-            env={},
-        )
-
-
-def _waits(journal: Journal, histories: Mapping[str, History], reasons: Mapping[str, str]) -> None:
-    """Write down why these tasks were not placed, where that is new."""
-    for task, reason in reasons.items():
-        if histories[task].waits != reason:
-            journal.append("waits", task, reason=reason)
 
 
 def is_of(history: History, executor: str) -> bool:

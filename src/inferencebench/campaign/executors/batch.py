@@ -224,7 +224,7 @@ def _wanted(order: Mapping[str, Any], available: Sequence[int]) -> int:
     devices = int(order["devices"])
     if not devices:
         return len(available)
-    return devices * share(available, max(len(scan_gpus().gpus), devices))
+    return share(available, max(len(scan_gpus().gpus), devices), devices=devices)
 
 
 def _wait(child: subprocess.Popen[bytes], limit_s: float | None) -> tuple[int, bool]:

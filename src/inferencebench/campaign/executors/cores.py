@@ -53,10 +53,16 @@ def take(cpus: Iterable[int], size: int, first: int = 0) -> Block | None:
     return next((block for block in held if block), None)
 
 
-def share(cpus: Sequence[int], count: int, topology: Path = TOPOLOGY) -> int:
-    """CPUs of each of `count` runs side by side: as many as there are that many equal blocks of."""
-    sizes = range(len(cpus) // count, 1, -1)
-    return next((size for size in sizes if len(blocks(cpus, size, topology)) >= count), 1)
+def share(cpus: Sequence[int], count: int, topology: Path = TOPOLOGY, *, devices: int = 1) -> int:
+    """CPUs of a run of `devices` where `count` devices share these: as many for each device as there are `count` equal
+    blocks of; fewer, where blocks for all the runs of so many devices would not be equal."""
+    one = _largest(cpus, len(cpus) // count, count, topology)
+    return one if devices == 1 else _largest(cpus, devices * one, max(1, count // devices), topology)
+
+
+def _largest(cpus: Sequence[int], most: int, count: int, topology: Path) -> int:
+    """The size, `most` or less, of which there are `count` blocks."""
+    return next((size for size in range(most, 1, -1) if len(blocks(cpus, size, topology)) >= count), 1)
 
 
 def blocks(cpus: Iterable[int], size: int, topology: Path = TOPOLOGY) -> list[tuple[int, ...]]:

@@ -42,15 +42,16 @@ class Slot(NamedTuple):
 class _Child:
     process: subprocess.Popen[bytes]
     slot: Slot
-    limit_at: float
-    """By the monotonic clock."""
+    begun: float
+    """By the monotonic clock, seconds."""
+    limit_s: float
     told_at: float | None = None
     """When it was told that its time is up."""
 
 
 class LocalExecutor:
-    """Runs on this machine. `slots`: CPU runs at a time; GPU runs go one per device; `needs`: the most GPUs that a run
-    of the campaign takes."""
+    """Runs on this machine. `gpus`: those that it may use; none for CPU runs alone. `slots`: CPU runs at a time; GPU
+    runs go one per device. `needs`: the most GPUs that a run of the campaign takes; `mixed`: some take none."""
 
     name = "local"
     detached = False
@@ -61,11 +62,15 @@ class LocalExecutor:
         gpus: Sequence[int] = (),
         cores: Sequence[int] | None = None,
         needs: int = 0,
+        *,
+        mixed: bool = False,
     ) -> None:
-        self._gpus, self._needs = tuple(gpus), needs
+        self._gpus, self._needs, self._mixed = tuple(gpus), needs, mixed
         self._cores = tuple(by_core(cores if cores is not None else os.sched_getaffinity(0)))
         self._slots = slots or 1
-        self._share = share(self._cores, len(self._gpus) or self._slots)
+        self._sizes: dict[int, int] = {}
+        """Cores of a run, by its devices."""
+        self._waits: dict[str, str] = {}
         self._children: dict[str, _Child] = {}
         self._ends: dict[str, Status] = {}
         self._avoided: frozenset[str] = frozenset()
@@ -76,27 +81,33 @@ class LocalExecutor:
             there = f"{len(self._gpus)} of them are visible here" if self._gpus else "none is visible here"
             remedy = "see `inferencebench doctor`, or leave out these suites"
             return Probe(False, f"the campaign has runs that need {counted(self._needs, 'GPU')}, and {there}", remedy)
-        gpus = f"GPUs {', '.join(map(str, self._gpus))}" if self._gpus else f"{self._slots} CPU slots"
-        return Probe(True, f"{gpus}, {len(self._cores)} cores")
+        gpus = [f"GPUs {', '.join(map(str, self._gpus))}"] if self._gpus else []
+        slots = [counted(self._slots, "CPU slot")] if self._mixed or not self._gpus else []
+        return Probe(True, ", ".join([*gpus, *slots, f"{len(self._cores)} cores"]))
 
     def free(self) -> int:
         """Places that no child of ours holds; another process may hold one, which `place` finds out."""
-        fit = sum(map(self._fit, self._gpus)) if self._gpus else self._slots * self._fit(None)
-        return max(0, fit - len(self._running()))
+        running = [child.slot.gpus for child in self._children.values() if child.process.poll() is None]
+        free = sum(map(self._fit, set(self._gpus).difference(*running)))
+        if self._mixed or not self._gpus:
+            free += max(0, self._slots * self._fit(None) - running.count(()))
+        return free
 
     def avoid(self, places: Collection[str]) -> None:
         """Leave out these GPUs, or all of this host."""
         self._avoided = frozenset(places)
 
     def place(self, orders: Sequence[Order]) -> dict[str, str]:
-        """Start each order that finds a free slot."""
+        """Start each order that finds a free slot; `waits` says what the others miss."""
         placed: dict[str, str] = {}
+        self._waits.clear()
         for order in orders:
             slot = self._take(order.devices)
-            if slot is None:
+            if isinstance(slot, str):
+                self._waits[order.task] = slot
                 continue
             try:
-                child = _Child(self._start(order, slot), slot, time.monotonic() + order.time_limit_s)
+                child = _Child(self._start(order, slot), slot, time.monotonic(), order.time_limit_s)
             except BaseException as error:
                 _release(slot)
                 if placed and isinstance(error, OSError):
@@ -106,6 +117,10 @@ class LocalExecutor:
             self._children[handle] = child
             placed[order.task] = handle
         return placed
+
+    def waits(self) -> dict[str, str]:
+        """What the newest orders that found no place wait for."""
+        return dict(self._waits)
 
     def poll(self, handles: Sequence[str]) -> dict[str, Status]:
         """Children by their exit code, and what is beyond its limit is told to end; placements of an earlier driver by
@@ -124,12 +139,10 @@ class LocalExecutor:
 
     def close(self) -> None:
         """End all children; those that still ran ended with their driver, and of such nothing is known."""
-        running = [handle for handle in self._children if self._lives(handle)]
+        running = {handle: child.begun for handle, child in self._children.items() if self._lives(handle)}
         self.cancel(list(self._children))
-        self._ends |= {handle: Status(Life.LOST, where=os.uname().nodename) for handle in running}
-
-    def _running(self) -> list[_Child]:
-        return [child for child in self._children.values() if child.process.poll() is None]
+        now, host = time.monotonic(), os.uname().nodename
+        self._ends |= {handle: Status(Life.LOST, where=host, ran_s=now - begun) for handle, begun in running.items()}
 
     def _lives(self, handle: str) -> bool:
         child = self._children.get(handle)
@@ -157,8 +170,9 @@ class LocalExecutor:
         del self._children[handle]
         _release(child.slot)
         reason = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
-        in_time = child.told_at is None
-        self._ends[handle] = Status(Life.ENDED, code if in_time else None, reason if in_time else TIMEOUT, where)
+        if child.told_at is not None:
+            code, reason = None, TIMEOUT
+        self._ends[handle] = Status(Life.ENDED, code, reason, where, ran_s=time.monotonic() - child.begun)
         return self._ends[handle]
 
     def _fit(self, gpu: int | None) -> bool:
@@ -166,17 +180,26 @@ class LocalExecutor:
         host = os.uname().nodename
         return self._avoided.isdisjoint({host, f"{host} gpu {gpu}"})
 
-    def _take(self, devices: int) -> Slot | None:
-        """The wanted devices (a CPU slot) and cores of which no other run holds one, or None while there are none."""
+    def _take(self, devices: int) -> Slot | str:
+        """The wanted devices (a CPU slot) and cores of which no other run holds one, or what is waited for."""
         places = self._take_places(devices)
+        missing = f"waits for {counted(max(devices, 1), 'free GPU' if devices else 'free CPU slot')}"
         if len(places) == max(devices, 1):
-            size = devices * self._share if devices else share(self._cores, self._slots)
+            size = self._size(devices)
             if block := take(self._cores, size, min(places) // max(devices, 1)):
                 gpus = tuple(self._gpus[index] for index in places) if devices else ()
                 return Slot(gpus, block.cpus, (*places.values(), *block.locks))
+            missing = f"waits for {counted(size, 'core')} that no other run has"
         for fd in places.values():
             os.close(fd)
-        return None
+        return missing
+
+    def _size(self, devices: int) -> int:
+        """Cores of a run of so many GPUs, or of a CPU run."""
+        if devices not in self._sizes:
+            count = max(len(self._gpus), devices) if devices else self._slots
+            self._sizes[devices] = share(self._cores, count, devices=max(devices, 1))
+        return self._sizes[devices]
 
     def _take_places(self, devices: int) -> dict[int, int]:
         """Locks of as many free GPUs (CPU slots) as there are, up to those wanted, by their place in the list."""
@@ -226,7 +249,7 @@ def _release(slot: Slot) -> None:
 def _keep_limit(child: _Child) -> None:
     """Tell a child whose time is up to end, and kill it when the grace time is over, too."""
     now = time.monotonic()
-    if child.told_at is None and now >= child.limit_at:
+    if child.told_at is None and now >= child.begun + child.limit_s:
         child.told_at = now
         child.process.terminate()
     elif child.told_at is not None and now >= child.told_at + GRACE_S:

@@ -1,5 +1,6 @@
 """From an executor's name in a campaign file to the executor."""
 
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import entry_points
@@ -17,13 +18,16 @@ LOCAL_OPTIONS = {"python"}
 
 
 def local(campaign: Campaign, folder: Path) -> Executor:
-    """This machine: the GPUs that are there and visible, or CPU slots."""
+    """This machine: the GPUs that are there and visible, where the campaign needs any, and CPU slots."""
     from inferencebench.campaign.executors.local import LocalExecutor
 
     _check_local(campaign)
+    devices = {task.devices for task in plan(campaign).tasks}
+    if not any(devices):
+        return LocalExecutor(campaign.executor.slots)
     visible, count = visible_devices(), len(scan_gpus().gpus)
     gpus = [number for number in range(count) if visible is None or number in visible]
-    return LocalExecutor(campaign.executor.slots, gpus, needs=most_devices(campaign))
+    return LocalExecutor(campaign.executor.slots, gpus, needs=max(devices), mixed=0 in devices)
 
 
 def most_devices(campaign: Campaign) -> int:
@@ -75,6 +79,9 @@ def _check_local(campaign: Campaign) -> None:
     if unknown := sorted(campaign.executor.options.keys() - LOCAL_OPTIONS):
         known = ", ".join(sorted(LOCAL_OPTIONS))
         raise UserError(f"executor.options.{unknown[0]}: not an option of local; known are {known}")
+    python = campaign.executor.options.get("python")
+    if python is not None and shutil.which(str(python)) is None:
+        raise UserError(f"executor.options.python: {python!r} is no program of this machine; leave it out, or mend it")
 
 
 def get(campaign: Campaign, folder: Path) -> Executor:
