@@ -1,4 +1,4 @@
-"""An engine that is a real process and serves at once: `--token-ms` is its speed, the other flags do what they say."""
+"""An engine that is a real process and serves at once, in as many ways as it takes to be searched."""
 
 import argparse
 import json
@@ -12,16 +12,19 @@ from pathlib import Path
 from inferencebench.engines.contract import Availability, Fatal, Startup
 from inferencebench.engines.packaged import launcher_text
 
-SPACE = """
+MODES = ("crash", "hang", "stall", "wrong", "fast")
+TOKEN_MS = {"wrong": 2, "fast": 4}
+"""By mode; the others take 8."""
+
+
+def space_text(modes: Sequence[str]) -> str:
+    """A space so small that a search has tried all of it long before its budget is over, on a slow machine too."""
+    presets = ", ".join(f"{{mode: {mode}}}" for mode in modes)
+    return f"""
 name: fake
 engine: fake
-parameters:
-  - {name: token_ms, type: ordinal, values: [2, 4, 16], default: 8, flag: --token-ms}
-  - {name: crash, type: bool, values: [true], flag: --crash}
-  - {name: hang, type: bool, values: [true], flag: --hang}
-  - {name: stall, type: bool, values: [true], flag: --stall}
-  - {name: wrong, type: bool, values: [true], flag: --wrong}
-presets: {decode: [{crash: true}, {hang: true}, {stall: true}, {wrong: true, token_ms: 2}, {token_ms: 4}]}
+parameters: [{{name: mode, type: categorical, values: [{", ".join(modes)}], flag: --mode}}]
+presets: {{decode: [{presets}]}}
 """
 
 
@@ -48,10 +51,10 @@ class FakeEngine:
         return []
 
 
-def _serve(options: argparse.Namespace) -> None:
-    if options.hang:
+def _serve(mode: str) -> None:
+    if mode == "hang":
         time.sleep(600)
-    if options.crash:
+    if mode == "crash":
         # A line that says so, and a process that stays: only the log tells.
         print("RuntimeError: CUDA out of memory", file=sys.stderr, flush=True)
         time.sleep(600)
@@ -70,12 +73,12 @@ def _serve(options: argparse.Namespace) -> None:
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            if options.stall:
+            if mode == "stall":
                 time.sleep(600)
             self._head("text/event-stream")
-            word = "no" if options.wrong else body["messages"][-1]["content"][-3:]
+            word = "no" if mode == "wrong" else body["messages"][-1]["content"][-3:]
             for _ in range(body["max_tokens"]):
-                time.sleep(options.token_ms / 1000)
+                time.sleep(TOKEN_MS.get(mode, 8) / 1000)
                 self._event({"choices": [{"index": 0, "delta": {"content": f" {word}"}}]})
             self._event({"choices": [{"index": 0, "delta": {}, "finish_reason": "length"}]})
             self._event({"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": body["max_tokens"]}})
@@ -100,7 +103,5 @@ def _serve(options: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("--token-ms", type=float, default=8)
-    for flag in ("--crash", "--hang", "--stall", "--wrong"):
-        parser.add_argument(flag, action="store_true")
-    _serve(parser.parse_args())
+    parser.add_argument("--mode", default="")
+    _serve(parser.parse_args().mode)

@@ -45,8 +45,8 @@ def test_a_default_that_never_starts_is_told_with_its_last_word_and_not_kept(
 
 
 def test_a_budget_that_no_launch_fits_in_is_refused(folder: Path) -> None:
-    with pytest.raises(UserError, match=r"^--budget 1s: no launch and its load of up to 1 s fit in; give"):
-        tune.tune(request(folder, 1))
+    with pytest.raises(UserError, match=r"^--budget 0.5s: no launch and its load of up to 0.5 s fit in; give"):
+        tune.tune(request(folder, 0.5))
     assert not (folder / "out").exists()
 
 
