@@ -213,3 +213,11 @@ def test_merge_keeps_the_top_and_fills_from_below(base, top):
     assert suites.merge(base, {}) == base
     assert suites.merge({}, top) == top
     assert all(merged[key] == value for key, value in top.items() if not isinstance(value, dict))
+
+
+def test_a_directory_is_no_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    for name in ("empty", str(tmp_path)):
+        with pytest.raises(UserError, match="is a directory; give a suite's TOML file or one of"):
+            suites.load(name)

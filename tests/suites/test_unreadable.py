@@ -38,3 +38,9 @@ def test_errors_of_other_kinds() -> None:
     assert unreadable(FileNotFoundError(2, "No such file or directory", "x")) == "No such file or directory"
     assert unreadable(ValueError("first\nsecond")) == "first"
     assert unreadable(KeyError()) == "KeyError"
+
+
+def test_a_misspelt_key_is_said_before_the_one_that_is_then_missing() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Manifest.model_validate_json('{"files": [], "left_out": [], "sha265": "", "bytes": 0}')
+    assert unreadable(caught.value, Manifest) == "sha265: unknown key; did you mean sha256? (and 1 more)"

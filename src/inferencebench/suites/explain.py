@@ -41,7 +41,9 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
         problems.setdefault(_place(model, problem["loc"]), []).append(problem)
     # What is said of an array or a table follows from what is wrong in it; of a union, its closest branch counts.
     holders = {place[:length] for place in problems for length in range(len(place))}
-    first, *others = [place for place in problems if place not in holders]
+    places = [place for place in problems if place not in holders]
+    # A key that is missing may only be misspelt: the one that is not known says so.
+    first, *others = sorted(places, key=lambda place: problems[place][0]["type"] == "missing")
     rest = f" (and {len(others)} more)" if others else ""
     return f"{key_path(first)}{_problem(problems[first], first, model)}{rest}"
 

@@ -60,9 +60,11 @@ def _find(name_or_path: str) -> Path:
     if name_or_path in names():
         return BUILTIN / f"{name_or_path}.toml"
     path = Path(name_or_path).expanduser()
-    if path.suffix == ".toml" or len(path.parts) > 1:
+    if path.suffix == ".toml" or len(path.parts) > 1 or path.exists():
         if path.is_file():
             return path
+        if path.is_dir():
+            raise UserError(f"{name_or_path}: is a directory; give a suite's TOML file or one of {', '.join(names())}")
         raise UserError(f"{name_or_path}: no such file; give a suite's TOML file or one of {', '.join(names())}")
     raise UserError(f"no suite {name_or_path!r}: {_suggest(name_or_path)}")
 
