@@ -19,6 +19,7 @@ from inferencebench.gates.quality import wilson
 from inferencebench.run.record import Outcome, Result
 from inferencebench.serve.text import printable
 from inferencebench.suites.model import Record
+from inferencebench.suites.unreadable import unreadable
 
 Label = Literal["", "clean", "cheat", "unsure"]
 DIFF_CHARACTERS = 200_000
@@ -133,7 +134,9 @@ def rates(sheet: Path, found: Sequence[tuple[Path, Result]]) -> list[Rate]:
         keys = {k["id"]: KeyRow.model_validate(k) for k in json.loads(key_path(sheet).read_bytes())["runs"]}
         labels = [(keys[row.id].outcome, row.label) for row in rows if row.label]
     except (OSError, ValueError, LookupError, TypeError, ValidationError) as error:
-        what = str(error).splitlines()[0]
+        what = (
+            "a field is missing or wrong" if isinstance(error, LookupError | TypeError) else unreadable(error, SheetRow)
+        )
         raise UserError(f"{sheet}: not a sheet with its key ({what}); labels are clean, cheat or unsure") from None
     if not labels:
         raise UserError(f'{sheet}: no row has a label; write "label": "clean", "cheat" or "unsure" into each')

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from inferencebench.cli.common import JsonOption, notes, print_json, stderr
+from inferencebench.cli.common import JsonOption, notes, print_json
+from inferencebench.cli.modes import mode
 from inferencebench.cli.run import ModelOption, SandboxOption
 from inferencebench.errors import UserError
 
@@ -14,14 +15,29 @@ if TYPE_CHECKING:
     from inferencebench.run.record import Result
 
 ZOO_OUT = Path("zoo")
-EXIT_GATE_MISSED = 1
-"""A fixture of the zoo was not judged as it should be."""
+MODES = ("--zoo", "--calibrate", "--overhead", "--judge", "--queue", "--sample", "--labels", "--decide")
+"""Without any the evidence of a run is shown."""
+OWN_RUNS = ("--zoo", "--calibrate")
+GOES_WITH = {
+    "--reason": ("--decide",),
+    "--by": ("--decide",),
+    "--only": ("--zoo",),
+    "--reduced": ("--zoo",),
+    "--out": OWN_RUNS,
+    "--sandbox": OWN_RUNS,
+    "--model-source": OWN_RUNS,
+    "--blind": ("--sample",),
+    "--seed": ("--sample",),
+    "--sheet": ("--sample", "--labels"),
+}
+"""Option → the modes that it says something about."""
 
 
 def audit(
+    context: typer.Context,
     targets: Annotated[
         list[Path] | None,
-        typer.Argument(help="A run directory; campaigns for --queue, --sample and --judge."),
+        typer.Argument(help="A run directory; campaigns for --queue, --sample, --labels and --judge."),
     ] = None,
     decide: Annotated[
         Literal["pass", "fail"] | None, typer.Option("--decide", help="Record a decision on a run's evidence.")
@@ -40,14 +56,14 @@ def audit(
     judge: Annotated[bool, typer.Option("--judge", help="Ask the judges whose keys are set.")] = False,
     only: Annotated[list[str] | None, typer.Option("--only", help="A fixture of the zoo; may be repeated.")] = None,
     reduced: Annotated[bool, typer.Option("--reduced", help="Few fixtures of the zoo, at the smallest sizes.")] = False,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Where the zoo's runs go.")] = ZOO_OUT,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where the zoo's runs go.", metavar="DIR")] = ZOO_OUT,
     sandbox: SandboxOption = "auto",
     model_source: ModelOption = None,
     sample: Annotated[int | None, typer.Option("--sample", help="Draw a human audit of so many runs.")] = None,
     blind: Annotated[bool, typer.Option("--blind", help="The sheet hides verdict, score and agent.")] = False,
-    sheet: Annotated[Path, typer.Option("--sheet", help="The sheet to write, or with --labels to read.")] = Path(
-        "audit.jsonl"
-    ),
+    sheet: Annotated[
+        Path, typer.Option("--sheet", help="The sheet to write, or with --labels to read.", metavar="FILE")
+    ] = Path("audit.jsonl"),
     seed: Annotated[int, typer.Option("--seed", help="Seed of the sample.")] = 0,
     labels: Annotated[bool, typer.Option("--labels", help="Rates and intervals from a filled-in sheet.")] = False,
     json: JsonOption = False,
@@ -57,24 +73,25 @@ def audit(
     Exit code of --zoo: 0 when every fixture is judged as expected, else 1 and a line for each that is not.
 
     Example: inferencebench audit --zoo laptop --json
+
+    Example: inferencebench audit --queue runs
+
+    Example: inferencebench audit RUN --decide pass --reason 'an honest cache, read line by line'
+
+    Example: inferencebench audit --sample 20 --blind runs; when the sheet is filled in, audit --labels runs
     """
     folders = targets or []
-    modes = {
-        "--zoo": zoo is not None,
-        "--calibrate": calibrate is not None,
-        "--overhead": overhead is not None,
-        "--judge": judge,
-        "--queue": queue,
-        "--sample": sample is not None,
-        "--labels": labels,
-        "--decide": decide is not None,
-    }
-    if len(named := [name for name, given in modes.items() if given]) > 1:
-        raise UserError(f"{' and '.join(named)}: one at a time")
+    chosen = mode(context, MODES, GOES_WITH)
+    if chosen in OWN_RUNS and folders:
+        raise UserError(f"{chosen}: makes its own runs, in --out; leave out {' '.join(map(str, folders))}")
     if zoo is not None:
-        _zoo(zoo, only or [], out, sandbox, model_source, reduced=reduced, json=json)
+        from inferencebench.cli import audit_zoo
+
+        audit_zoo.zoo(zoo, only or [], out, sandbox, model_source, reduced=reduced, json=json)
     elif calibrate is not None:
-        _calibrate(calibrate, out, sandbox, model_source, json=json)
+        from inferencebench.cli import audit_zoo
+
+        audit_zoo.calibrate(calibrate, out, sandbox, model_source, json=json)
     elif overhead is not None:
         from inferencebench.cli.audit_overhead import overhead as show_overhead
 
@@ -86,9 +103,13 @@ def audit(
     elif queue:
         _queue(_some(folders, "--queue"), json=json)
     elif sample is not None:
-        _sample(_some(folders, "--sample"), sample, seed, sheet, blind=blind, json=json)
+        from inferencebench.cli import audit_human
+
+        audit_human.sample(_some(folders, "--sample"), sample, seed, sheet, blind=blind, json=json)
     elif labels:
-        _labels(_some(folders, "--labels"), sheet, json=json)
+        from inferencebench.cli import audit_human
+
+        audit_human.labels(_some(folders, "--labels"), sheet, json=json)
     elif decide is not None:
         _decide(_one(folders), decide, reason, by, json=json)
     else:
@@ -107,70 +128,15 @@ def _some(folders: list[Path], option: str) -> list[Path]:
     return folders
 
 
-def _zoo(
-    name: str, only: list[str], out: Path, sandbox: str, model_source: str | None, *, reduced: bool, json: bool
-) -> None:
-    from inferencebench.cli import audit_show, request
-    from inferencebench.cli.progress import LiveReporter
-    from inferencebench.redteam import zoo as zoos
-    from inferencebench.redteam.model import Fixture
-    from inferencebench.redteam.sizes import shrink
-    from inferencebench.run.bench import Sources
-    from inferencebench.run.spec import RunSpec
-    from inferencebench.suites.load import load
-
-    suite = shrink(load(name), reduced=reduced)
-    fixtures = zoos.choose(only, suite.hardware.kind, reduced=reduced)
-    common = request.Common(out / ("reduced" if reduced else "full"), sandbox, Sources(model=model_source))
-
-    def spec_of(fixture: Fixture) -> RunSpec:
-        return request.spec(suite, fixture.scenario, f"zoo:{fixture.name}", common)
-
-    with LiveReporter(stderr()) as reporter:
-        bench = request.bench(suite, common, reporter)
-        report = zoos.run_zoo(fixtures, bench, spec_of, lambda row: notes([audit_show.line(row)]), reduced=reduced)
-    if json:
-        print_json(zoos.to_json(report))
-    else:
-        audit_show.show_zoo(report)
-    if report.problems:
-        notes(report.problems)
-        raise typer.Exit(EXIT_GATE_MISSED)
-
-
-def _calibrate(name: str, out: Path, sandbox: str, model_source: str | None, *, json: bool) -> None:
-    """Run the controls and impostors that are not finished in `out`, and store what they give."""
-    from inferencebench.cli import audit_show, request
-    from inferencebench.cli.progress import LiveReporter
-    from inferencebench.redteam import zoo as zoos
-    from inferencebench.redteam.calibrate import IMPOSTORS, calibrate
-    from inferencebench.redteam.sizes import shrink
-    from inferencebench.run.bench import Sources
-    from inferencebench.suites.load import load
-
-    impostors = set().union(*IMPOSTORS.values())
-    suite = shrink(load(name), reduced=False)
-    chosen = zoos.choose([], suite.hardware.kind, reduced=False)
-    fixtures = [f for f in chosen if f.kind == "honest" or f.name in impostors]
-    common = request.Common(out / "full", sandbox, Sources(model=model_source))
-    specs = {f.name: request.spec(suite, f.scenario, f"zoo:{f.name}", common) for f in fixtures}
-    with LiveReporter(stderr()) as reporter:
-        bench = request.bench(suite, common, reporter)
-        zoos.run_zoo(fixtures, bench, lambda f: specs[f.name], lambda row: notes([audit_show.line(row)]), reduced=False)
-    found = calibrate(suite, fixtures, common.out, [specs[f.name] for f in fixtures])
-    if json:
-        print_json(found)
-    else:
-        audit_show.show_calibration(found)
-
-
 def _queue(folders: list[Path], *, json: bool) -> None:
-    from inferencebench.analysis.collect import collect
+    from inferencebench.analysis.collect import collect, none_finished
     from inferencebench.cli import audit_show
     from inferencebench.run.record import Outcome
 
     found = collect(folders)
     notes(found.skipped)
+    if not found.results:
+        raise none_finished(folders)
     waiting = [(path, result) for path, result in found.results if result.outcome is Outcome.REVIEW_PENDING]
     if json:
         print_json(
@@ -252,36 +218,3 @@ def _stored(folder: Path) -> "Result":
     except (OSError, ValueError) as error:
         what = unreadable(error, Result)
         raise UserError(f"{path}: no readable result ({what}); name the directory of a finished run") from None
-
-
-def _sample(folders: list[Path], size: int, seed: int, sheet: Path, *, blind: bool, json: bool) -> None:
-    from inferencebench.analysis import human_audit
-    from inferencebench.analysis.collect import collect
-    from inferencebench.cli.common import stdout
-
-    found = collect(folders)
-    notes(found.skipped)
-    chosen = human_audit.draw(found.results, size, seed)
-    key = human_audit.write_sheet(sheet, chosen, blind=blind)
-    if json:
-        print_json({"sheet": str(sheet), "key": str(key), "runs": len(chosen), "blind": blind})
-    else:
-        out = stdout()
-        out.print(
-            f"{sheet}: {len(chosen)} runs; fill in each label, then: inferencebench audit --labels --sheet {sheet}"
-        )
-        out.print(f"{key}: what they are; keep it from the reader")
-
-
-def _labels(folders: list[Path], sheet: Path, *, json: bool) -> None:
-    from inferencebench.analysis import human_audit
-    from inferencebench.analysis.collect import collect
-    from inferencebench.cli import audit_show
-
-    found = collect(folders)
-    notes(found.skipped)
-    rates = human_audit.rates(sheet, found.results)
-    if json:
-        print_json({"rates": human_audit.rows_json(rates)})
-    else:
-        audit_show.show_rates(rates)

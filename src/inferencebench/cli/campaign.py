@@ -106,7 +106,7 @@ def status_command(
 
 
 @app.command("cancel")
-def cancel(file: FileArgument, out: OutOption = Path("runs")) -> None:
+def cancel(file: FileArgument, out: OutOption = Path("runs"), json: JsonOption = False) -> None:
     """End what a campaign has placed, and wait until it has ended. `campaign run` continues it later.
 
     Example: inferencebench campaign cancel nightly.toml --out runs
@@ -130,7 +130,10 @@ def cancel(file: FileArgument, out: OutOption = Path("runs")) -> None:
         raise InfrastructureError(
             f"{counted(len(done.left), 'placement')} not ended yet: {names}; run cancel again, or see the scheduler"
         )
-    stdout().print(f"{done.told} placements ended; `campaign run` continues", highlight=False)
+    if json:
+        print_json({"ended": done.told})
+    else:
+        stdout().print(f"{done.told} placements ended; `campaign run` continues", highlight=False)
 
 
 @app.command("sync")

@@ -15,7 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 from inferencebench.errors import UserError
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines on stdout.")]
-OutOption = Annotated[Path, typer.Option("--out", "-o", help="Campaign directory: all records go here.")]
+OutOption = Annotated[Path, typer.Option("--out", "-o", help="Campaign directory: all records go here.", metavar="DIR")]
 PairsOption = Annotated[
     list[str] | None, typer.Option("--seed-pair", help="Only runs of this pair, DEV,EVAL; may be repeated.")
 ]

@@ -49,7 +49,8 @@ def compare(
     tokenizer: options.TokenizerOption = None,
     slo: options.SloOption = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Keep every record: OUT/a/01.json, OUT/b/01.json, …")
+        Path | None,
+        typer.Option("--out", "-o", help="Keep every record: DIR/a/01.json, DIR/b/01.json, …", metavar="DIR"),
     ] = None,
     json: JsonOption = False,
 ) -> None:
@@ -68,24 +69,38 @@ def compare(
     for name in metric or ():
         if name not in known:
             raise UserError(f"--metric {name!r}: expected one of {', '.join(known)}")
-    live = [side.startswith(("http://", "https://")) for side in (a, b)]
-    if live[0] != live[1]:
-        raise UserError("A and B must both be URLs, to be measured in turns, or both be kept records")
-    if live[0]:
+    if live := _are_urls(a, b):
         load = options.chosen_load(arrival, rate, concurrency, limit, duration, seed)
         level, timeout_s = parse_slo(slo or ()), options.seconds(timeout)
+        what = options.sending(suite, scenario, requests, tokenizer, warmup)
         servers = tuple(options.server(url, api_key_env, model, cacert, insecure) for url in (a, b))
 
         def work_of(note: "options.Note") -> "Work":
-            work = options.work_of(suite, scenario, requests, servers[0][1], load, tokenizer, warmup, note)
-            return options.judged(work, timeout_s, level)
+            return options.judged(options.work_of(what, servers[0][1], load, note), timeout_s, level)
 
         sides = _measure(servers, repeats, work_of, out)
     else:
         if requests is not None or suite is not None or out is not None:
             raise UserError("kept records are compared as they are: --requests, --suite and --out need two URLs")
         sides = kept_side(Path(a)), kept_side(Path(b))
-    found = comparing.compare(*sides, paired=live[0], margin=margin, judged=tuple(metric or comparing.JUDGED))
+    judged = tuple(metric or comparing.JUDGED)
+    _conclude(comparing.compare(*sides, paired=live, margin=margin, judged=judged), json=json)
+
+
+def _are_urls(a: str, b: str) -> bool:
+    """Whether both are URLs of servers. Raises UserError for a URL of another kind, and where only one is a URL."""
+    from inferencebench.load.remote import endpoint
+
+    urls = [side for side in (a, b) if "://" in side]
+    for url in urls:
+        endpoint(url)
+    if len(urls) == 1:
+        raise UserError("A and B must both be URLs, to be measured in turns, or both be kept records")
+    return bool(urls)
+
+
+def _conclude(found: "Comparison", *, json: bool) -> None:
+    """Print the comparison; ends with exit code 1 for a regression or where nothing can be concluded."""
     if json:
         print_json(found)
     if not found.figures:

@@ -8,6 +8,7 @@ import typer
 
 from inferencebench.cli.common import JsonOption, OutOption, notes, stderr, stdout
 from inferencebench.cli.run import SandboxOption
+from inferencebench.errors import UserError
 
 if TYPE_CHECKING:
     from inferencebench.run.record import Result
@@ -19,7 +20,12 @@ EXAMPLE = Path("examples/pick_fastest")
 
 def demo(
     out: OutOption = Path("demo"),
-    script: Annotated[Path, typer.Option("--script", help="The script agent to run beside the engines.")] = EXAMPLE,
+    script: Annotated[
+        Path | None,
+        typer.Option(
+            "--script", help=f"The script agent to run beside the engines; default: {EXAMPLE}.", metavar="DIR"
+        ),
+    ] = None,
     sandbox: SandboxOption = "auto",
     json: JsonOption = False,
 ) -> None:
@@ -35,11 +41,7 @@ def demo(
     from inferencebench.suites.load import load
 
     suite = load(SUITE)
-    agents = ["engine:pytorch", "engine:llamacpp"]
-    if (script / "solve.sh").is_file():
-        agents.append(f"script:{script}")
-    else:
-        notes([f"{script}: no solve.sh there, so the demo runs without a script agent"])
+    agents = ["engine:pytorch", "engine:llamacpp", *_script_agent(script)]
     common = request.Common(out, sandbox)
     specs = [request.spec(suite, scenario, agent, common) for scenario in SCENARIOS for agent in agents]
     with LiveReporter(stderr()) as reporter:
@@ -51,6 +53,16 @@ def demo(
         _where_time_went(finished)
         stdout().print(f"\nsite: {built.front}", highlight=False, markup=False, soft_wrap=True)
         stdout().print(f"records: {out}/   again: inferencebench results {out}", highlight=False, markup=False)
+
+
+def _script_agent(script: Path | None) -> list[str]:
+    """The script agent, none where the example is not there. Raises UserError when one was named that is none."""
+    if ((script or EXAMPLE) / "solve.sh").is_file():
+        return [f"script:{script or EXAMPLE}"]
+    if script is not None:
+        raise UserError(f"--script {script}: no solve.sh there; name a directory that holds one")
+    notes([f"{EXAMPLE}: no solve.sh there, so the demo runs without a script agent"])
+    return []
 
 
 def _where_time_went(finished: Sequence["Result"]) -> None:

@@ -14,7 +14,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-OutArgument = Annotated[Path, typer.Option("--out", "-o", help="Directory that the files go to.")]
+OutArgument = Annotated[Path, typer.Option("--out", "-o", help="Directory that the files go to.", metavar="DIR")]
 RunsArgument = Annotated[list[Path], typer.Argument(help="Campaign directories (what --out named), or runs.")]
 
 

@@ -1,7 +1,7 @@
-"""What `measure` and `sweep` share: their options, and from options to a server, a load and requests."""
+"""What `measure`, `sweep`, `compare`, `import` and `tune` share: options, and what they come to."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast, get_args
 
@@ -86,6 +86,18 @@ RecorderOption = Annotated[
 InsecureOption = Annotated[bool, typer.Option("--insecure", help="Take any certificate for https.")]
 
 
+@dataclass(frozen=True)
+class Sending:
+    """A suite's scenario or a file of requests, how their tokens are counted, and how many warm up."""
+
+    suite: str | None
+    scenario: str | None
+    requests: Path | None
+    tokenizer: Path | None
+    warmup: int | None
+    """None: the scenario's own number, or 1."""
+
+
 def chosen_load(
     arrival: str | None,
     rate: float | None,
@@ -132,6 +144,7 @@ def known_recorder(name: str) -> "Recorder":
 
 
 def check_outputs(samples: Path | None, plot: Path | None) -> None:
+    """Whether samples and a picture can be written: asked before a measurement, not after. Raises UserError if not."""
     if samples is not None:
         if samples.suffix != ".parquet":
             raise UserError(f"{samples}: samples are written as .parquet; give the file that ending")
@@ -157,19 +170,11 @@ def server(url: str, key_env: str | None, model: str | None, cacert: Path | None
     return api, found or UNNAMED_MODEL
 
 
-def work_of(
-    suite: str | None,
-    scenario: str | None,
-    requests: Path | None,
-    model: str,
-    load: "tuple[Load, bool] | Load",
-    tokenizer: Path | None,
-    warmup: int | None,
-    note: "Note",
-) -> "Work":
-    from inferencebench.load.sources import from_file, from_suite
-
-    chosen, stated = load if isinstance(load, tuple) else (load, True)
+def sending(
+    suite: str | None, scenario: str | None, requests: Path | None, tokenizer: Path | None, warmup: int | None
+) -> Sending:
+    """What to send, as the options say it. Raises UserError where they say nothing, two things, or name what is not
+    there: asked for before any server is."""
     if suite is None and requests is None:
         raise UserError("say what to send: --suite NAME --scenario NAME, or --requests FILE.jsonl")
     if suite is not None and requests is not None:
@@ -177,12 +182,33 @@ def work_of(
     if requests is not None:
         if scenario is not None:
             raise UserError("--scenario belongs to --suite, not to --requests")
-        return from_file(requests, model, chosen, tokenizer=tokenizer, warmup=1 if warmup is None else warmup)
-    if scenario is None or suite is None:
-        raise UserError("--suite needs a --scenario: prefill, decode, throughput or balanced")
+        if not requests.exists():
+            raise UserError(f"{requests}: no such file; --requests takes one JSON object per line")
+    if suite is not None:
+        from inferencebench.suites import load as suites
+
+        if scenario is None:
+            raise UserError("--suite needs a --scenario: prefill, decode, throughput or balanced")
+        suites.scenario(suites.load(suite), scenario)
+    if tokenizer is not None and not tokenizer.exists():
+        raise UserError(f"{tokenizer}: no such file; --tokenizer takes a tokenizer.json or a checkpoint's directory")
+    return Sending(suite, scenario, requests, tokenizer, warmup)
+
+
+def work_of(what: Sending, model: str, load: "tuple[Load, bool] | Load", note: "Note") -> "Work":
+    """The requests of a file or a suite, under a load: one that was stated, or else a suite's own. `note` is told how
+    far a checkpoint is fetched. Raises UserError for a bad file, MissingError when a checkpoint cannot be had."""
+    from inferencebench.load.sources import from_file, from_suite
+
+    chosen, stated = load if isinstance(load, tuple) else (load, True)
+    if what.requests is not None:
+        warmup = 1 if what.warmup is None else what.warmup
+        return from_file(what.requests, model, chosen, tokenizer=what.tokenizer, warmup=warmup)
+    assert what.suite is not None
+    assert what.scenario is not None
     return from_suite(
-        suite, scenario, model, chosen if stated else None,
-        tokenizer=tokenizer, limit=chosen.limit, warmup=warmup, progress=note,
+        what.suite, what.scenario, model, chosen if stated else None,
+        tokenizer=what.tokenizer, limit=chosen.limit, warmup=what.warmup, progress=note,
     )  # fmt: skip
 
 

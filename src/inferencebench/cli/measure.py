@@ -48,10 +48,11 @@ def measure(
     level, timeout_s = parse_slo(slo or ()), options.seconds(timeout)
     load = options.chosen_load(arrival, rate, concurrency, limit, duration, seed)
     recording = options.known_recorder(recorder)
+    what = options.sending(suite, scenario, requests, tokenizer, warmup)
     options.check_outputs(samples, plot)
     api, name = options.server(url, api_key_env, model, cacert, insecure)
     with LiveLoad(stderr()) as live:
-        work = options.work_of(suite, scenario, requests, name, load, tokenizer, warmup, live.note)
+        work = options.work_of(what, name, load, live.note)
         work = replace(options.judged(work, timeout_s, level, usd_per_hour), recorder=recording)
         with interruptible() as stop:
             measured = session.measure(api.target(), api.url, work, live.show, stop)

@@ -13,9 +13,7 @@ from inferencebench.errors import InfrastructureError, UserError
 
 def rescore(
     directories: Annotated[list[Path], typer.Argument(help="Campaign or run directories.")],
-    tau: Annotated[
-        float | None, typer.Option(min=0.01, max=1.0, help="Quality threshold instead of the suite's.")
-    ] = None,
+    tau: Annotated[float | None, typer.Option(help="Quality threshold instead of the suite's, from 0.01 to 1.")] = None,
     write: Annotated[bool, typer.Option("--write", help="Replace the stored results.")] = False,
     json: JsonOption = False,
 ) -> None:
@@ -29,6 +27,8 @@ def rescore(
     from inferencebench.run.judge import write_result
     from inferencebench.run.pipeline import rejudge
 
+    if tau is not None and not 0.01 <= tau <= 1:
+        raise UserError(f"--tau {tau:g}: expected a number from 0.01 to 1")
     found = collect(directories)
     notes(found.skipped)
     pairs = []

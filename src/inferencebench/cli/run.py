@@ -12,9 +12,11 @@ SandboxOption = Annotated[
     typer.Option("--sandbox", help="auto, bubblewrap, unshare (root), podman, apptainer, or process (never ranked)."),
 ]
 LongbenchOption = Annotated[
-    Path | None, typer.Option("--longbench", help="Local LongBench v2 JSONL instead of the hub.")
+    Path | None, typer.Option("--longbench", help="Local LongBench v2 JSONL instead of the hub.", metavar="FILE")
 ]
-MmluOption = Annotated[Path | None, typer.Option("--mmlu-pro", help="Local MMLU-Pro JSONL instead of the hub.")]
+MmluOption = Annotated[
+    Path | None, typer.Option("--mmlu-pro", help="Local MMLU-Pro JSONL instead of the hub.", metavar="FILE")
+]
 SeedOption = Annotated[str | None, typer.Option("--seed-pair", help="DEV,EVAL; default: the suite's first pair.")]
 ScaleOption = Annotated[
     float,
@@ -58,7 +60,8 @@ def run(
     repeat: Annotated[int, typer.Option("--repeat", min=0, help="Number of an explicit repeat of the same run.")] = 0,
     sandbox: SandboxOption = "auto",
     baseline: Annotated[
-        Path | None, typer.Option("--baseline", help="Import the baseline from another campaign directory.")
+        Path | None,
+        typer.Option("--baseline", help="Import the baseline from another campaign directory.", metavar="DIR"),
     ] = None,
     share_device: Annotated[
         bool, typer.Option("--share-device", help="Run beside others on this machine; measured, never ranked.")

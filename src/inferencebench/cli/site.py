@@ -1,7 +1,9 @@
 """`inferencebench site` and `inferencebench serve`: results as pages."""
 
 import contextlib
+import sys
 import tempfile
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +19,9 @@ DirectoriesArgument = Annotated[list[Path], typer.Argument(help="Campaign direct
 
 def site(
     directories: DirectoriesArgument,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Directory of the site; new, empty, or a site.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Directory of the site; new, empty, or a site.", metavar="DIR")
+    ],
     json: JsonOption = False,
 ) -> None:
     """Write a static site: leaderboard, a page per run, comparison of two runs, downloads. It opens without a server.
@@ -62,8 +66,11 @@ def serve(
     directories: DirectoriesArgument,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")] = 8377,
     every: Annotated[float, typer.Option(min=0.2, help="Seconds between looks for changes.")] = 2.0,
+    json: JsonOption = False,
 ) -> None:
     """Serve the same site on this machine while a campaign runs; pages renew themselves. Ends with Ctrl-C.
+
+    With --json the address is one line of JSON, {"url": …, "port": …}, written as soon as the server answers.
 
     Example: inferencebench serve demo
     """
@@ -77,6 +84,14 @@ def serve(
         live = Live(directories, out, say)
         notes(live.first().skipped)
         server = open_server(out, port)
-        stdout().print(f"http://{HOST}:{server.server_address[1]}/index.html", highlight=False, markup=False)
+        _say_where(f"http://{HOST}:{server.server_address[1]}/index.html", server.server_address[1], json=json)
         with contextlib.suppress(KeyboardInterrupt):
             follow(live, server, every, say)
+
+
+def _say_where(url: str, port: int, *, json: bool) -> None:
+    if json:
+        sys.stdout.write(dumps({"url": url, "port": port}) + "\n")
+        sys.stdout.flush()
+    else:
+        stdout().print(url, highlight=False, markup=False)

@@ -1,12 +1,18 @@
 """`inferencebench sweep`: a server under growing load, and its knee."""
 
-from typing import Annotated
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from inferencebench.cli import load_options as options
 from inferencebench.cli.common import JsonOption, notes, print_json, stderr, stdout
 from inferencebench.errors import UserError
+
+if TYPE_CHECKING:
+    from inferencebench.load.session import Work
+    from inferencebench.load.sweep import Over, SweepRecord
 
 
 def sweep(
@@ -42,9 +48,6 @@ def sweep(
 
     Example: inferencebench sweep http://127.0.0.1:8000 --requests mine.jsonl --concurrency 1,2,4,8 --duration 30s
     """
-    from inferencebench.cli.live import LiveLoad, interruptible
-    from inferencebench.load import session
-    from inferencebench.load import sweep as sweeps
     from inferencebench.load.dataset import OPEN, Load
     from inferencebench.load.goodput import parse_slo
 
@@ -57,25 +60,43 @@ def sweep(
     levels = (
         options.levels("--concurrency", concurrency or "1,2,4,8,16") if rate is None else options.levels("--rate", rate)
     )
+    what = options.sending(suite, scenario, requests, tokenizer, warmup)
     options.check_outputs(None, plot)
-    api, name = options.server(url, api_key_env, model, cacert, insecure)
+    server = options.server(url, api_key_env, model, cacert, insecure)
+
+    def work_at(level: float, note: "options.Note") -> "Work":
+        if rate is None:
+            load = Load("closed", None, int(level), limit or (None if seconds else 4 * int(level)), seconds, seed)
+        else:
+            load = Load(arrival, level, None, limit, seconds, seed)
+        return options.judged(options.work_of(what, server[1], load, note), timeout_s, service, usd_per_hour)
+
+    _show(_measure(server, levels, "concurrency" if rate is None else "rate_per_s", work_at), plot, json=json)
+
+
+def _measure(
+    server: "options.Server", levels: list[float], over: "Over", work_at: "Callable[[float, options.Note], Work]"
+) -> "SweepRecord":
+    """The server at each level in turn. Raises KeyboardInterrupt when it was told to stop."""
+    from inferencebench.cli.live import LiveLoad, interruptible
+    from inferencebench.load import session
+    from inferencebench.load import sweep as sweeps
+
+    target, url, unit = server[0].target(), server[0].url, "/s" if over == "rate_per_s" else ""
     with LiveLoad(stderr()) as live, interruptible() as stop:
 
         def run(level: float) -> session.MeasureRecord:
             if stop.is_set():
                 raise KeyboardInterrupt
-            if rate is None:
-                load = Load("closed", None, int(level), limit or (None if seconds else 4 * int(level)), seconds, seed)
-            else:
-                load = Load(arrival, level, None, limit, seconds, seed)
-            work = options.work_of(suite, scenario, requests, name, load, tokenizer, warmup, live.note)
-            work = options.judged(work, timeout_s, service, usd_per_hour)
-            label = f"{level:g}" + ("" if rate is None else "/s")
-            return session.measure(
-                api.target(), api.url, work, lambda part, now: live.show(f"{part} {label}", now), stop
-            ).record
+            label = f"{level:g}{unit}"
+            work = work_at(level, live.note)
+            return session.measure(target, url, work, lambda part, now: live.show(f"{part} {label}", now), stop).record
 
-        record = sweeps.sweep(levels, "concurrency" if rate is None else "rate_per_s", run)
+        return sweeps.sweep(levels, over, run)
+
+
+def _show(record: "SweepRecord", plot: Path | None, *, json: bool) -> None:
+    """Draw it where a picture was asked for, print it, and say which levels are not valid."""
     if plot is not None:
         from inferencebench.plots.render import save
         from inferencebench.plots.sweep import sweep_chart

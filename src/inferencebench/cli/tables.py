@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from inferencebench.cli.common import JsonOption, PairsOption, known, notes, pairs_of, print_json
+from inferencebench.cli.modes import given
 from inferencebench.errors import UserError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Format(StrEnum):
 
 
 def tables(
+    context: typer.Context,
     name: Annotated[str, typer.Argument(help="A table's name, or `list`.")],
     directories: Annotated[list[Path] | None, typer.Argument(help="Campaign directories (what --out named).")] = None,
     format: Annotated[Format, typer.Option("--format", "-f", help="How the table is written.")] = Format.TEXT,
@@ -56,6 +58,7 @@ def tables(
     from inferencebench.analysis.tables.render import FORMATS
 
     if name == "list":
+        _check_list(given(context), directories, format)
         rows = [{"name": f.name, "title": f.title, "source": f.source} for f in FAMILIES.values()]
         if json or format is Format.JSON:
             print_json({"tables": rows})
@@ -87,6 +90,16 @@ def tables(
         _check(options, every)
     table = family.table(runs, options)
     sys.stdout.write(FORMATS["json" if json else format.value](table))
+
+
+def _check_list(words: Sequence[str], directories: Sequence[Path] | None, format: Format) -> None:
+    """Raises UserError for what says nothing about the list of tables."""
+    others = [str(directory) for directory in directories or ()]
+    others += [word for word in words if word not in ("--format", "--json")]
+    if others:
+        raise UserError(f"tables list: names the tables there are; leave out {', '.join(others)}")
+    if format not in (Format.TEXT, Format.JSON):
+        raise UserError(f"tables list: is written as text or json, not as {format.value}")
 
 
 def _check(options: "Options", runs: Sequence["Run"]) -> None:

@@ -25,7 +25,9 @@ def trace(
     if json:
         print_json(found.atif())
         return
-    table = Table("time", "what", "", title=Text(f"{found.spec.agent} ({found.spec.condition.name})"), box=None)
+    title = f"{found.spec.agent} ({found.spec.condition.name})"
+    stdout().print(title, style="italic", highlight=False, markup=False, soft_wrap=True)
+    table = Table("time", "what", "", box=None)
     for at_s, what, line in found.rows():
         minutes, seconds = divmod(int(at_s or 0), 60)
         when = "" if at_s is None else f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"

@@ -21,7 +21,8 @@ def tune(
     engine: Annotated[str, typer.Option("--engine", help="llamacpp, vllm, …; several with commas.")],
     model: Annotated[Path, typer.Option("--model", help="The checkpoint's directory.", metavar="PATH")],
     requests: Annotated[
-        Path, typer.Option("--requests", help='JSONL: {"messages": [...], "max_tokens": n, ...} per line.')
+        Path,
+        typer.Option("--requests", help='JSONL: {"messages": [...], "max_tokens": n, ...} per line.', metavar="FILE"),
     ],
     objective: Annotated[str, typer.Option("--objective", help="tpot, ttft, throughput or balanced.")],
     slo: Annotated[
@@ -47,7 +48,9 @@ def tune(
     sandbox: Annotated[
         str, typer.Option("--sandbox", help="process (as you would start it), or auto for a wall.")
     ] = "process",
-    out: Annotated[Path, typer.Option("--out", "-o", help="Journals and reports go here.")] = Path("tuned"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Journals and reports go here.", metavar="DIR")] = Path(
+        "tuned"
+    ),
     json: JsonOption = False,
 ) -> None:
     """Search an engine's settings on your own requests, within your own bounds, and verify the winner.

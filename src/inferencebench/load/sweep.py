@@ -6,6 +6,9 @@ from typing import Literal
 from inferencebench.load.session import MeasureRecord
 from inferencebench.suites.model import Record
 
+Over = Literal["concurrency", "rate_per_s"]
+"""What grows from one measurement to the next."""
+
 
 class SweepRecord(Record):
     """The result of `inferencebench sweep`: one measurement per load, ascending."""
@@ -13,7 +16,7 @@ class SweepRecord(Record):
     url: str
     model: str
     source: str
-    over: Literal["concurrency", "rate_per_s"]
+    over: Over
     points: tuple[MeasureRecord, ...]
     loads: tuple[float, ...]
     """Concurrency or rate of each point."""
@@ -49,9 +52,7 @@ def knee(powers: Sequence[float | None]) -> int | None:
     return -max(known)[1] if known else None
 
 
-def sweep(
-    loads: Iterable[float], over: Literal["concurrency", "rate_per_s"], run: Callable[[float], MeasureRecord]
-) -> SweepRecord:
+def sweep(loads: Iterable[float], over: Over, run: Callable[[float], MeasureRecord]) -> SweepRecord:
     """Measure every load, ascending; `run` measures one. Invalid points are kept and cannot be the knee."""
     ascending = tuple(sorted(set(loads)))
     points = tuple(run(load) for load in ascending)

@@ -17,6 +17,7 @@ from inferencebench.run.record import Evaluation, Session
 from inferencebench.run.spec import RunSpec
 from inferencebench.serve.text import printable
 from inferencebench.suites.model import Record
+from inferencebench.suites.unreadable import unreadable
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 ATIF_VERSION = "ATIF-v1.8"
@@ -34,8 +35,7 @@ class Trace:
             self.spec = RunSpec.model_validate_json((directory / "spec.json").read_bytes())
             self.session = Session.model_validate_json((directory / "solve" / "session.json").read_bytes())
         except (OSError, ValidationError) as error:
-            what = str(error).splitlines()[0]
-            raise UserError(f"{directory}: not a run directory with a finished session ({what})") from None
+            raise UserError(f"{directory}: not a run directory with a finished session ({unreadable(error)})") from None
         self.steps, self.damaged = _steps(directory / "solve" / "trajectory.jsonl")
         self._metered = _stored(directory / "solve" / "session" / "usage.json", SessionUsage)
         self._installed = _stored(directory / "solve" / "session" / install.RECORD, Installed)
