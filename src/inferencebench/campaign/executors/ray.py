@@ -6,26 +6,24 @@ else a local one that ends with the driver), `resource` (the custom resource of 
 (the interpreter on the nodes). GPU runs take GPUs of Ray's own kind.
 
 Ray repeats nothing by itself: actors have `max_restarts=0` and `max_task_retries=0`, so a lost node is seen by the
-driver, which counts it. Actors are detached: they outlive a killed driver, and the next one finds them by name.
+driver, which counts it. Actors are detached: they outlive a killed driver, and the next one finds them by name. On a
+local cluster they end with it, as with `local`.
 """
 
-import os
-import signal
-import subprocess
 import sys
-import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from inferencebench.campaign.executors.batch import command, cpus_asked, exit_file, read_end, write_orders
+from inferencebench.campaign.executors.batch import cpus_asked, exit_file, read_end, tasks_of, write_orders
 from inferencebench.campaign.executors.contract import Life, Order, Status
+from inferencebench.campaign.executors.ray_runner import Runner
 from inferencebench.campaign.model import Placement
 from inferencebench.errors import InfrastructureError, MissingError, UserError
 from inferencebench.sandbox.contract import Probe
-from inferencebench.sandbox.namespaces import die_with_parent
 
 NAMESPACE = "inferencebench"
 RESOURCE = "inferencebench"
@@ -35,37 +33,6 @@ ANSWER_S = 5.0
 WAITING = 64
 """Actors that wait for a place at a time: each is state in the cluster's control store."""
 OPTIONS = {"address", "resource", "cpus", "python"}
-
-
-class Runner:
-    """The actor: runs one order on the node where Ray put it, and ends with it, which gives the device back."""
-
-    def __init__(self, orders: str, index: int, python: str) -> None:
-        import ray
-
-        env = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}  # Ray's own, not ours
-        self._node = env["RAY_NODE_ID"] = str(ray.get_runtime_context().get_node_id())
-        self._me = ray.get_runtime_context().current_actor
-        self._child = subprocess.Popen(
-            command(Path(orders), index, python), env=env, stdin=subprocess.DEVNULL, preexec_fn=die_with_parent,
-            start_new_session=True,
-        )  # fmt: skip
-        threading.Thread(target=self._leave, daemon=True).start()
-
-    def where(self) -> str:
-        """Host, Ray's own name of the node, and GPUs."""
-        gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-        return f"{os.uname().nodename} node={self._node[:12]} gpus={gpus} pid={self._child.pid}"
-
-    def cancel(self) -> None:
-        """Tell the run to end; the actor leaves after it."""
-        self._child.send_signal(signal.SIGTERM)
-
-    def _leave(self) -> None:
-        import ray
-
-        self._child.wait()
-        ray.kill(self._me)
 
 
 class _Handle(NamedTuple):
@@ -80,7 +47,6 @@ class RayExecutor:
     """Runs on a Ray cluster. `folder` takes the orders; all nodes must see it."""
 
     name = "ray"
-    detached = True
 
     def __init__(self, placement: Placement, folder: Path) -> None:
         """Raises UserError for an unknown option, and for a wrong one."""
@@ -100,6 +66,15 @@ class RayExecutor:
         self._queued: set[str] = set()
         self._seen: dict[str, str] = {}
         """Handle → where it runs, for those that answered once."""
+        self._mine: set[str] = set()
+        """Handles that this process placed, while its cluster is there."""
+        self._local = self._closed = False
+        """Whether the cluster was started here, and whether it was ended."""
+
+    @property
+    def detached(self) -> bool:
+        """Whether runs outlive this process; of the cluster, which is known once it answered."""
+        return not self._local
 
     def probe(self) -> Probe:
         """Whether a cluster answers, and has what runs need."""
@@ -137,10 +112,25 @@ class RayExecutor:
             actor.remote(str(path), index, self._python)
             handles[order.task] = handle = f"{name}:{index}:{path}"
             self._queued.add(handle)
+            self._mine.add(handle)
         return handles
+
+    def lost(self, tasks: Collection[str]) -> dict[str, str]:
+        """By the names of the actors: a task and the file of orders, which says the place in it."""
+        tasks_in = cache(tasks_of)
+        found = {}
+        for row in self._ray().util.list_named_actors(all_namespaces=True):
+            name = str(row["name"])
+            task, _, stem = name.rpartition("-")
+            path = self._folder / f"{stem}.json"
+            if row["namespace"] == NAMESPACE and task in tasks and task in tasks_in(path):
+                found[task] = f"{name}:{tasks_in(path).index(task)}:{path}"
+        return found
 
     def poll(self, handles: Sequence[str]) -> dict[str, Status]:
         """By the actors' answers; of those that are gone, by what their wrapper left."""
+        if self._closed:
+            return {handle: self._ended(handle, "") for handle in handles}
         ray = self._ray()
         for handle in handles:
             if handle not in self._asked and (actor := self._actor(handle)) is not None:
@@ -153,16 +143,17 @@ class RayExecutor:
         return {handle: self._status(handle, ready) for handle in handles}
 
     def cancel(self, handles: Sequence[str]) -> None:
-        """SIGTERM to what runs; what waits for a place is withdrawn."""
+        """SIGTERM to what runs; what waits for a place is withdrawn. All are asked at once which of the two they do."""
         ray = self._ray()
-        for handle in handles:
-            if (actor := self._actor(handle)) is None:
-                continue
-            answered, _ = ray.wait([actor.where.remote()], timeout=ANSWER_S)
-            if answered:
-                actor.cancel.remote()
-            else:
-                ray.kill(actor)
+        actors = [actor for handle in handles if (actor := self._actor(handle)) is not None]
+        asked = {actor.where.remote(): actor for actor in actors}
+        if not asked:
+            return
+        answered, silent = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_S)
+        for answer in silent:
+            ray.kill(asked[answer])
+        for answer in answered:
+            asked[answer].cancel.remote()
 
     def close(self) -> None:
         """Leave the cluster; runs there go on, but for a local one, which ends."""
@@ -170,14 +161,18 @@ class RayExecutor:
             import ray
 
             ray.shutdown()
+        self._closed = self._local
+        self._mine.clear()
 
     def _status(self, handle: str, ready: set[Any]) -> Status:
         answer = self._asked.get(handle)
         if answer is None:
             return self._ended(handle, "no such actor")
         if answer not in ready:
-            where = self._seen.get(handle)
-            return Status(Life.RUNNING, where=where) if where else Status(Life.QUEUED, reason="waits for resources")
+            if where := self._seen.get(handle):
+                return Status(Life.RUNNING, where=where)
+            self._queued.add(handle)
+            return Status(Life.QUEUED, reason="waits for resources")
         del self._asked[handle]
         import ray
 
@@ -191,13 +186,15 @@ class RayExecutor:
         return Status(Life.RUNNING, where=where)
 
     def _ended(self, handle: str, why: str) -> Status:
+        """What is known of an actor that is gone. With a local cluster's end, by whatever means, its runs were told to
+        end: what they said to that is no end of their own."""
         self._queued.discard(handle)
-        job = _parse(handle)
+        job, where, mine = _parse(handle), self._seen.get(handle, ""), handle in self._mine
         end = read_end(exit_file(job.orders, job.element))
-        where = self._seen.get(handle, "")
-        if end is None:
-            return Status(Life.LOST, reason=why, where=where)
-        return Status(Life.ENDED, end.exit_code, end.reason, where)
+        if end and (self.detached or mine or not end.told):
+            return Status(Life.ENDED, end.exit_code, end.reason, where, ran_s=end.ran_s)
+        ended_alone = mine and not self.detached
+        return Status(Life.ENDED if ended_alone else Life.LOST, reason=why, where=where)
 
     def _actor(self, handle: str) -> Any | None:
         try:
@@ -225,6 +222,7 @@ class RayExecutor:
             ray.init(
                 address="local", include_dashboard=False, resources={self._resource: self._slots}, **common
             )  # fmt: skip
+            self._local, self._closed = True, False
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             raise InfrastructureError(f"no Ray at {self._address or 'this machine'}: {_why(error)}") from None
         return ray

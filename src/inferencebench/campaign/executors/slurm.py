@@ -12,6 +12,7 @@ import shutil
 import sys
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 from inferencebench.campaign.executors.batch import HANDED_ON, NoAnswer, cpus_asked, submit, tasks_of
@@ -104,14 +105,12 @@ class SlurmExecutor:
 
     def lost(self, tasks: Collection[str]) -> dict[str, str]:
         """By the names of the jobs in the queue, which say whose file of orders they are; each file is read once."""
-        orders: dict[Path, list[str]] = {}
+        tasks_in = cache(tasks_of)
         found = {}
         for job, name in named(NAME).items():
             path = self._folder / f"{name.removeprefix(NAME)}.json"
-            if path not in orders:
-                orders[path] = tasks_of(path)
             handle = f"{job}:{path}"
-            task = next(iter(orders[path][job_of(handle).element :]), None)
+            task = next(iter(tasks_in(path)[job_of(handle).element :]), None)
             if task in tasks:
                 found[str(task)] = handle
         return found
