@@ -60,7 +60,9 @@ def spend(plan: Plan, out: Path, histories: Mapping[str, History], now: float, *
         devices, directory, limit = history.devices, Path(history.directory), history.limit_s
         if task:
             devices, directory, limit = task.devices, task.directory, limit_s(plan.campaign, task)
-        open_s = ran_s(history, now, limit) if watched else ran_until_s(out, name, history, limit, now)
+        open_s = 0.0
+        if history.handle:
+            open_s = ran_s(history, now, limit) if watched else ran_until_s(out, name, history, limit, now)
         device_s += (history.ran_s + open_s) * max(devices, 1)
         end = run_end(out, directory)
         api_usd += end.api_usd if end else 0.0
