@@ -1,5 +1,7 @@
 """What each run of a campaign would refuse, said before any is placed. Needs no scheduler, engine, key or sandbox."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from inferencebench.agents import registry as agents
@@ -14,14 +16,31 @@ from inferencebench.sandbox import registry as sandboxes
 
 def checked(file: Path) -> Plan:
     """The plan of a campaign file whose runs may begin. Raises UserError, in one line, for what is wrong in it."""
-    found = plan(load(file))
+    found = planned(file)
     placement = found.campaign.executor
-    if placement.sandbox != sandboxes.AUTO:
-        sandboxes.get(placement.sandbox)
-    for agent, condition in dict.fromkeys((task.agent, task.condition) for task in found.tasks):
-        _check_agent(agent, condition)
-    executors.check(found.campaign)
+    with naming(file):
+        if placement.sandbox != sandboxes.AUTO:
+            sandboxes.get(placement.sandbox)
+        for agent, condition in dict.fromkeys((task.agent, task.condition) for task in found.tasks):
+            _check_agent(agent, condition)
+        executors.check(found.campaign)
     return found
+
+
+def planned(file: Path) -> Plan:
+    """The plan of a campaign file, without a look at what its runs would refuse. Raises UserError as `checked` does."""
+    campaign = load(file)
+    with naming(file):
+        return plan(campaign)
+
+
+@contextmanager
+def naming(file: Path) -> Iterator[None]:
+    """Errors in what a campaign file says name the file."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from None
 
 
 def _check_agent(agent: str, condition: Condition) -> None:

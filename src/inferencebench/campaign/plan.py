@@ -117,11 +117,11 @@ def _full(name: str) -> Suite:
 
 def _scenarios(suite: Suite, campaign: Campaign) -> list[Scenario]:
     """Those of a suite that the matrix names. Raises UserError for a name that none of its suites has."""
-    wanted = {name.strip().lower() for name in campaign.matrix.scenarios}
+    wanted = {name.strip().lower(): name for name in campaign.matrix.scenarios}
     everywhere = [s for name in campaign.matrix.suites for s in _suite(name, campaign.scale).scenarios]
-    for name in sorted(wanted.difference(*map(_called, everywhere))):
-        suites.scenario(suite, name)
-    return [s for s in suite.scenarios if not wanted.isdisjoint(_called(s))] if wanted else list(suite.scenarios)
+    for name in sorted(wanted.keys() - set().union(*map(_called, everywhere))):
+        suites.scenario(suite, wanted[name])
+    return [s for s in suite.scenarios if not wanted.keys().isdisjoint(_called(s))] if wanted else list(suite.scenarios)
 
 
 def _called(scenario: Scenario) -> set[str]:

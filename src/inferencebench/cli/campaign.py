@@ -90,11 +90,10 @@ def status_command(
     """
     import time
 
-    from inferencebench.campaign import model
-    from inferencebench.campaign import plan as planning
+    from inferencebench.campaign.check import planned
     from inferencebench.campaign.status import status
 
-    the_plan = planning.plan(model.load(file))
+    the_plan = planned(file)
     while watch:
         stdout().clear()
         show_status(status(the_plan, out))
@@ -112,17 +111,17 @@ def cancel(file: FileArgument, out: OutOption = Path("runs"), json: JsonOption =
     Example: inferencebench campaign cancel nightly.toml --out runs
     """
     from inferencebench.campaign import cancel as cancelling
-    from inferencebench.campaign import model
-    from inferencebench.campaign import plan as planning
+    from inferencebench.campaign.check import naming, planned
     from inferencebench.campaign.executors import registry
     from inferencebench.campaign.journal import FOLDER
     from inferencebench.errors import InfrastructureError
     from inferencebench.run.machine import counted
 
-    campaign = model.load(file)
-    executor = registry.get(campaign, out / FOLDER)
+    the_plan = planned(file)
+    with naming(file):
+        executor = registry.get(the_plan.campaign, out / FOLDER)
     try:
-        done = cancelling.cancel(planning.plan(campaign), out, executor)
+        done = cancelling.cancel(the_plan, out, executor)
     finally:
         executor.close()
     if done.left:
@@ -157,12 +156,11 @@ def sync(
 
     Example: inferencebench campaign sync nightly.toml s3://bucket/nightly --out runs
     """
-    from inferencebench.campaign import model
-    from inferencebench.campaign import plan as planning
+    from inferencebench.campaign.check import planned
     from inferencebench.campaign.sync import sync as synchronize
     from inferencebench.campaign.target import target
 
-    report = synchronize(planning.plan(model.load(file)), out, target(to, option or []), disclose=disclose)
+    report = synchronize(planned(file), out, target(to, option or []), disclose=disclose)
     if json:
         print_json(report)
         return
