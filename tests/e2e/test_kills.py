@@ -4,6 +4,7 @@ import contextlib
 import json
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,14 @@ cp agent/server.py submission/server.py
 truncate -s 300M submission/padding  # so that freezing takes long enough to be hit
 echo 'exec "$IB_PYTHON" /workspace/submission/server.py' > submission/start_server.sh
 """
+EDITED = """
+import inferencebench.run.bench as bench
+bench._code_sha256 = lambda: "e" * 64
+bench._engine_versions = lambda: {"engine:new": "1.0"}
+from inferencebench.cli.main import main
+main()
+"""
+"""The command line, of other code and with another engine."""
 SAME = ("suite", "scenario", "agent", "condition", "seed_pair", "outcome", "ranked")
 SAME_PROVENANCE = ("suite_sha256", "requests_sha256", "questions_sha256", "submission_sha256", "salt_sha256")
 
@@ -73,6 +82,17 @@ def test_a_run_killed_in_each_phase_completes_to_the_same_record(campaign: Path,
         starts = [e["phase"] for e in log.read() if e["event"] == "phase_started"]
         assert starts.count(phase) == 2, f"{phase}: {starts}"
         assert len(starts) == len(set(starts)) + 1, f"only the phase in flight is repeated: {starts}"
+
+
+def test_a_finished_run_is_not_begun_again_after_an_edit_of_our_code(campaign: Path, mock_agent: str) -> None:
+    run_json(campaign, "decode", mock_agent, "--repeat", "3")
+    record = next(campaign.glob("tiny/decode/*mock*/default/21-1337/r3/result.json"))
+    parts = {path: path.read_bytes() for path in record.parent.rglob("*.json*") if "workspace" not in path.parts}
+    command_line = command("run", TINY, "decode", mock_agent, "--out", campaign, "--repeat", "3")
+    argv = [sys.executable, "-c", EDITED, *command_line[3:]]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert {path: path.read_bytes() for path in parts} == parts
 
 
 def test_a_real_baseline_killed_while_measuring_completes(tmp_path: Path) -> None:

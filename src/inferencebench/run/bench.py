@@ -117,6 +117,12 @@ class Bench:
         packages = {name: _version(name) for name in REFERENCE_PACKAGES}
         return packages | _engine_versions() | {"inferencebench": f"{__version__}+{_code_sha256()[:12]}"}
 
+    @property
+    def versions(self) -> dict[str, str]:
+        """Of `software`, what a finished phase is tied to: an edit of a file of ours, or an engine that was installed
+        since, is recorded and redoes nothing."""
+        return {name: self.software[name] for name in REFERENCE_PACKAGES} | {"inferencebench": __version__}
+
     @cached_property
     def engine_home(self) -> Path:
         """HOME of servers whose launchers the harness wrote itself (defaults, searches): their compile caches are kept

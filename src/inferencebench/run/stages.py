@@ -336,7 +336,7 @@ def quality(
         "questions": prepared.eval_questions.sha256,
         "checkpoint": run.bench.checkpoint.sha256,
         "hardware": run.bench.hardware.sha256,
-        "software": run.bench.software,
+        "software": run.bench.versions,
         "sandbox": run.spec.sandbox,
         "measurement_version": MEASUREMENT_VERSION,
         "repeat": run.spec.repeat,
