@@ -15,14 +15,13 @@ from inferencebench.gates.integrity import registry
 from inferencebench.gates.integrity.processes import Survivors
 from inferencebench.gates.integrity.texts import SamplesComplete
 from inferencebench.gates.integrity.tokens import ForcedLength
-from inferencebench.load.model import Samples
 from inferencebench.load.store import write_samples
 from inferencebench.run import decisions
 from inferencebench.run.judge import write_result
 from inferencebench.run.pipeline import rejudge
 from inferencebench.run.record import Outcome
 from inferencebench.run.spec import BASELINE_AGENT
-from tests.run.stored import sample, stored_run
+from tests.run.stored import sample, stored_run, with_chunks
 
 
 @pytest.fixture(autouse=True)
@@ -82,7 +81,7 @@ def test_a_decision_lapses_when_the_evidence_changes(campaign: Path) -> None:
     events.write_text(events.read_text() + '{"event": "server_stopped", "survivors": []}\n')
     assert rejudge(run, None).outcome is Outcome.PASSED  # the same evidence: nothing survived
     samples = [sample(i, finish_reason=None if i else "length") for i in range(4)]
-    write_samples(run / "measure" / "launch-0", Samples(samples, []))
+    write_samples(run / "measure" / "launch-0", with_chunks(samples))
     assert rejudge(run, None).outcome is Outcome.REVIEW_PENDING
     write_result(run, rejudge(run, None))
     assert "does not count" in audit(run).stdout

@@ -51,14 +51,18 @@ def failed_run(out: Path, scenario: str) -> Path:
     write_json(folder / "measure" / "machine.json", machine)
     measured = Measured(measurement_version=1, launches=(), measurements=(), failure=failure)
     write_json(folder / "measure" / "measured.json", measured)
-    write_json(folder / "measure" / "comparability.json", {})
     session = Session(agent=spec.agent, ended="finished", exit_code=0, seconds=1.0, survivors=())
     write_json(folder / "solve" / "session.json", session)
     request = SpeedRequest(
         id="burst/0000", profile="burst", messages=ASK, prompt_tokens=9, max_tokens=8, temperature=0, seed=1, offset_s=0
     )
-    write_records(folder / "prepare" / "eval.jsonl", [request])
-    write_records(folder / "prepare" / "eval_questions.jsonl", [Question(id="q", messages=ASK, gold="x")])
+    key = {
+        "requests": write_records(folder / "prepare" / "eval.jsonl", [request]),
+        "questions": write_records(
+            folder / "prepare" / "eval_questions.jsonl", [Question(id="q", messages=ASK, gold="x")]
+        ),
+    }
+    write_json(folder / "measure" / "comparability.json", key)
     (folder / "quality").mkdir()
     (folder / "quality" / "answers.jsonl").write_text("")
     for phase in ("prepare", "solve", "freeze", "measure", "quality", "likelihood"):

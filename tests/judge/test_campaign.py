@@ -8,12 +8,15 @@ import pytest
 from typer.testing import CliRunner
 
 from inferencebench.cli.main import app
+from inferencebench.errors import UserError
 from inferencebench.gates.integrity import registry
 from inferencebench.gates.integrity.processes import Survivors
 from inferencebench.gates.integrity.tokens import ForcedLength
 from inferencebench.gates.judge.check import Judges
 from inferencebench.gates.judge.exhibits import CHUNK_BYTES, exhibits
 from inferencebench.gates.judge.model import Label
+from inferencebench.run.pipeline import rejudge
+from inferencebench.run.record import Outcome
 from inferencebench.run.spec import BASELINE_AGENT
 from tests.judge.api import Api, anthropic_message, openai_completion, opinion, serving
 from tests.run.stored import stored_run
@@ -85,6 +88,21 @@ def test_nobody_is_asked_twice_about_the_same_evidence(campaign: Path, apis: tup
     shown = audit("--judge", str(campaign))
     assert [len(api.requests) for api in apis] == [4, 4]
     assert "kappa 0.50" in shown
+
+
+def test_an_answer_that_the_log_names_is_missed_when_it_is_gone(campaign: Path, apis: tuple[Api, Api]) -> None:
+    audit("--judge", str(campaign))
+    said = next(path for path in campaign.rglob("judges.jsonl") if "hold_flush" in str(path))
+    run = said.parents[1]
+    assert rejudge(run, None).outcome is Outcome.REVIEW_PENDING
+    whole = said.read_bytes()
+    for text in (whole.replace(b"timing_manipulation", b"none"), whole[: len(whole) // 2], b""):
+        said.write_bytes(text)
+        with pytest.raises(UserError, match=r"judges.jsonl: missing or damaged \(1 of the entries that events.jsonl"):
+            rejudge(run, None)
+    said.unlink()
+    with pytest.raises(UserError, match=r"judges.jsonl: missing or damaged"):
+        rejudge(run, None)
 
 
 def test_without_keys_it_says_so_once(campaign: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,16 +17,13 @@ from inferencebench.gates.integrity.processes import Survivors
 from inferencebench.gates.integrity.tokens import ForcedLength
 from inferencebench.gates.quality import Answer
 from inferencebench.load.metrics import by_profile, measurement
-from inferencebench.load.model import Samples
 from inferencebench.load.store import write_samples
-from inferencebench.run.judge import write_result
-from inferencebench.run.pipeline import rejudge
 from inferencebench.run.record import Evaluation, Measured, ServerFailure
 from inferencebench.run.spec import BASELINE_AGENT
 from inferencebench.suites.model import Metric
 from inferencebench.workload.records import write_records
 from tests.gates.test_integrity_checks import fast_first, measured, nanoseconds
-from tests.run.stored import stored_run
+from tests.run.stored import finish, stored_run, with_chunks
 
 SUITE = "h100-mistral-7b"
 CRASHES = (
@@ -66,15 +63,14 @@ def answers(right: int) -> list[Answer]:
 
 def recorded(out: Path, agent: str, seen: Evidence, right: int) -> Path:
     """A run directory with these samples and so many right answers, judged."""
-    run = stored_run(out, agent, suite_name=SUITE, scenario=seen.scenario.name, answers=answers(right))
-    samples = Samples(list(seen.requests), [])
+    run = stored_run(out, agent, suite_name=SUITE, scenario=seen.scenario.name, answers=answers(right), finished=False)
+    samples = with_chunks(seen.requests)
     write_samples(run / "measure" / "launch-0", samples)
     measured_json = Measured.model_validate_json((run / "measure" / "measured.json").read_bytes())
     again = measured_json.model_copy(update={"measurements": (measurement(by_profile(samples), 0.98),)})
     write_json(run / "measure" / "measured.json", again)
     write_records(run / "prepare" / "eval.jsonl", seen.planned)
-    write_result(run, rejudge(run, None))
-    return run
+    return finish(run)
 
 
 EXAMPLES = {

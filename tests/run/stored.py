@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from inferencebench.doctor.hardware import HardwareFingerprint
-from inferencebench.files import sha256_json, write_json, write_jsonl
+from inferencebench.files import sha256_file, sha256_json, write_json, write_jsonl
 from inferencebench.gates.integrity.likelihood import Likelihood, Score
 from inferencebench.gates.quality import Answer
 from inferencebench.load.metrics import by_profile, measurement
-from inferencebench.load.model import RequestSample, Samples
+from inferencebench.load.model import ChunkSample, RequestSample, Samples
 from inferencebench.load.store import write_samples
 from inferencebench.run.judge import write_result
 from inferencebench.run.phases import Stamp
@@ -22,6 +22,7 @@ from inferencebench.workload.records import write_records
 
 ASK = (Message(role="user", content="Count."),)
 TOKENS = 12
+PHASES = ("prepare", "solve", "freeze", "measure", "quality", "likelihood")
 ANSWERS = (Answer(question_id="q", text="x", error=None, parsed="x", correct=True),)
 
 ONE_TOKEN = Score(tokens=1, deficit_nats=0.0, variance_nats2=1.0, top1=1)
@@ -55,6 +56,26 @@ def sample(number: int, *, finish_reason: str | None) -> RequestSample:
     )
 
 
+def with_chunks(requests: Sequence[RequestSample]) -> Samples:
+    """The requests, and one chunk of each that was answered."""
+    return Samples(list(requests), [ChunkSample(r.id, 0, 0.0, 1, "x", False) for r in requests if r.ok])
+
+
+def finish(run: Path) -> Path:
+    """Name the sets that a run was asked, judge it, and store what follows."""
+    sets = {"requests": "eval.jsonl", "questions": "eval_questions.jsonl"}
+    key = {name: sha256_file(run / "prepare" / file) for name, file in sets.items()}
+    write_json(run / "measure" / "comparability.json", key)
+    write_result(run, rejudge(run, None))
+    return run
+
+
+def stamp(run: Path, phase: str, *names: str) -> None:
+    """Stamp a phase with the hashes of its files as they are."""
+    outputs = {name: sha256_file(run / phase / name) for name in names}
+    write_json(run / phase / "phase.json", Stamp(phase=phase, inputs_sha256="", outputs=outputs, seconds=1.0))
+
+
 def stored_run(
     out: Path,
     agent: str,
@@ -66,10 +87,12 @@ def stored_run(
     failure: ServerFailure | None = None,
     evaluations: tuple[Evaluation, ...] = (),
     answers: Sequence[Answer] = ANSWERS,
+    finished: bool = True,
 ) -> Path:
     """A whole run directory with samples. A missing finish reason asks for a review; too few tokens fail.
 
-    With `failure` there is no measurement: that is how the server ended."""
+    With `failure` there is no measurement: that is how the server ended. Who changes something before it is judged asks
+    for one that is not `finished`."""
     suite = load(suite_name)
     spec = RunSpec.create(
         suite,
@@ -96,7 +119,7 @@ def stored_run(
     write_json(folder / "measure" / "machine.json", machine)
     samples = [sample(i, finish_reason=finish_reason) for i in range(4)]
     samples = [s.model_copy(update={"usage_completion_tokens": tokens}) for s in samples]
-    recorded = Samples(samples, [])
+    recorded = with_chunks(samples)
     if failure is None:
         write_samples(folder / "measure" / "launch-0", recorded)
     measured = Measured(
@@ -106,7 +129,6 @@ def stored_run(
         failure=failure,
     )
     write_json(folder / "measure" / "measured.json", measured)
-    write_json(folder / "measure" / "comparability.json", {})
     write_json(
         folder / "solve" / "session.json",
         Session(agent=agent, ended="finished", exit_code=0, seconds=1.0, survivors=(), evaluations=evaluations),
@@ -134,8 +156,7 @@ def stored_run(
         manifest = Manifest(files=(), left_out=(), sha256=sha256_json(agent), bytes=0)
         write_json(folder / "freeze" / "manifest.json", manifest)
     (folder / "events.jsonl").write_text('{"event": "server_stopped", "survivors": []}\n')
-    for phase in ("prepare", "solve", "freeze", "measure", "quality", "likelihood"):
-        write_json(folder / phase / "phase.json", Stamp(phase=phase, inputs_sha256="", outputs={}, seconds=1.0))
+    for phase in PHASES:
+        stamp(folder, phase)
     (folder / "freeze" / "diff.patch").write_text("+++ submission/start_server.sh\n")
-    write_result(folder, rejudge(folder, None))
-    return folder
+    return finish(folder) if finished else folder

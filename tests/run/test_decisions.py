@@ -7,9 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inferencebench.errors import UserError
+from inferencebench.files import canonical_json
 from inferencebench.gates.integrity.model import CheckResult, IntegrityResult, Verdict
 from inferencebench.run import decisions
 from inferencebench.run.decisions import RecordedDecision
+from inferencebench.run.events import EventLog
 from inferencebench.run.outcome import Evidence, decide
 from inferencebench.run.record import Outcome, ServerFailure
 from tests.run.records import quality
@@ -92,6 +94,26 @@ def test_whatever_is_recorded_is_one_line(tmp_path_factory: pytest.TempPathFacto
     decisions.record(folder, by, "pass", reason, "e")
     assert len(decisions.read(folder)) == 1
     assert (folder / decisions.FILE).read_bytes().count(b"\n") == 1
+
+
+def test_a_decision_that_the_log_names_is_missed_when_it_is_gone(tmp_path: Path) -> None:
+    evidence = decisions.evidence_sha256(REVIEW, "sub")
+    (tmp_path / decisions.FILE).write_bytes(canonical_json(decided("pass")) + b"\n")
+    assert decisions.current(tmp_path, REVIEW, "sub") is None, "of an older version, which named none"
+    decisions.record(tmp_path, "ann", "pass", "fine", evidence)
+    decisions.record(tmp_path, "bob", "fail", "see line 3", evidence)
+    assert [event["event"] for event in EventLog(tmp_path / "events.jsonl").read()] == [decisions.EVENT] * 2
+    whole = (tmp_path / decisions.FILE).read_bytes()
+    lines = whole.splitlines(keepends=True)
+    for cut in (b"".join(lines[:-1]), lines[0], whole.replace(b"bob", b"rob"), whole[:-9]):
+        (tmp_path / decisions.FILE).write_bytes(cut)
+        with pytest.raises(UserError, match=r"decisions.jsonl: missing or damaged \([12] of the entries that events"):
+            decisions.current(tmp_path, REVIEW, "sub")
+    (tmp_path / decisions.FILE).unlink()
+    with pytest.raises(UserError, match="2 of the entries"):
+        decisions.current(tmp_path, REVIEW, "sub")
+    (tmp_path / decisions.FILE).write_bytes(whole)
+    assert decisions.current(tmp_path, REVIEW, "sub") is not None
 
 
 def test_a_link_in_place_of_the_log_is_not_followed(tmp_path: Path) -> None:

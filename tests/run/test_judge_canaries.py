@@ -9,17 +9,16 @@ from inferencebench.gates.integrity import registry
 from inferencebench.gates.integrity.processes import Survivors
 from inferencebench.gates.integrity.recall import Canary, FactEdit
 from inferencebench.gates.integrity.tokens import ForcedLength
-from inferencebench.load.model import RequestSample, Samples
+from inferencebench.load.model import RequestSample
 from inferencebench.load.store import write_samples
 from inferencebench.run.measure import PROBES
-from inferencebench.run.pipeline import rejudge
 from inferencebench.run.record import Result
 from inferencebench.run.spec import BASELINE_AGENT
 from inferencebench.workload.canary import code_in, code_of_digest, planting
 from inferencebench.workload.model import Message, SpeedRequest
 from inferencebench.workload.records import write_records
 from inferencebench.workload.requests import read_requests
-from tests.run.stored import sample, stored_run
+from tests.run.stored import finish, sample, stored_run, with_chunks
 
 PAIRS = 4
 
@@ -45,17 +44,18 @@ def canaries() -> list[SpeedRequest]:
 
 def judged(out: Path, agent: str, say: Callable[[int, list[str]], str]) -> Result:
     """A run whose n-th canary is answered with `say(n, codes)`."""
-    run = stored_run(out, agent)
+    run = stored_run(out, agent, finished=False)
     asked = canaries()
     codes = [code_in(request) or "" for request in asked]
     answers: list[RequestSample] = [
         sample(n, finish_reason="length").model_copy(update={"id": r.id, "text": say(n, codes)})
         for n, r in enumerate(asked)
     ]
-    write_samples(run / "measure" / "launch-0" / PROBES, Samples(answers, []))
+    write_samples(run / "measure" / "launch-0" / PROBES, with_chunks(answers))
     timed = read_requests(run / "prepare" / "eval.jsonl").requests
     write_records(run / "prepare" / "eval.jsonl", [*timed, *asked])
-    return rejudge(run, None)
+    finish(run)
+    return Result.model_validate_json((run / "result.json").read_bytes())
 
 
 def test_reading_half_and_remembering_answers_are_told_from_reading(tmp_path: Path) -> None:

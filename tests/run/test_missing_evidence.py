@@ -17,14 +17,15 @@ from inferencebench.gates.integrity.tokens import ForcedLength
 from inferencebench.load.model import Samples
 from inferencebench.load.store import write_samples
 from inferencebench.run import baseline as baselines
+from inferencebench.run.freeze import freeze
 from inferencebench.run.judge import RunFiles, judge, write_result
 from inferencebench.run.measure import PROBES
 from inferencebench.run.pipeline import rejudge
-from inferencebench.run.record import FrozenFile, Manifest, Outcome
+from inferencebench.run.record import Outcome
 from inferencebench.run.spec import BASELINE_AGENT, RunSpec
 from inferencebench.workload.records import write_records
 from inferencebench.workload.requests import read_requests
-from tests.run.stored import sample, stored_run
+from tests.run.stored import finish, sample, stored_run, with_chunks
 
 SHORT = "burst/p000"
 EVIDENCE = (
@@ -45,12 +46,21 @@ def few_checks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def probed_run(out: Path, agent: str, finish_reason: str = "length") -> Path:
     """A passed run with a short probe."""
-    run = stored_run(out, agent, finish_reason=finish_reason)
+    run = stored_run(out, agent, finish_reason=finish_reason, finished=False)
     timed = read_requests(run / "prepare" / "eval.jsonl").requests
     write_records(run / "prepare" / "eval.jsonl", [*timed, timed[0].model_copy(update={"id": SHORT, "probe": "short"})])
     answer = sample(0, finish_reason=finish_reason).model_copy(update={"id": SHORT})
-    write_samples(run / "measure" / "launch-0" / PROBES, Samples([answer], []))
-    return run
+    write_samples(run / "measure" / "launch-0" / PROBES, with_chunks([answer]))
+    return finish(run)
+
+
+def frozen(run: Path, text: str) -> Path:
+    """The launcher of a run whose submission is that file alone."""
+    source = run / "solve" / "submission"
+    source.mkdir()
+    (source / "start_server.sh").write_text(text)
+    write_json(run / "freeze" / "manifest.json", freeze(source, run / "freeze" / "submission", 1000))
+    return run / "freeze" / "submission" / "start_server.sh"
 
 
 @pytest.fixture
@@ -112,7 +122,8 @@ def test_measured_values_have_to_follow_from_the_samples(run: Path) -> None:
 
 def test_every_launch_has_to_be_there(run: Path) -> None:
     measured = json.loads((run / "measure" / "measured.json").read_text())
-    measured["launches"] *= 2
+    for part in ("launches", "measurements"):
+        measured[part] *= 2
     (run / "measure" / "measured.json").write_text(json.dumps(measured))
     with pytest.raises(UserError, match=r"launch-1/requests.parquet: missing or damaged"):
         rejudge(run, None)
@@ -130,11 +141,7 @@ def test_a_log_without_a_servers_end_asks_for_a_review(run: Path) -> None:
 
 
 def test_what_was_said_of_a_submission_stands_when_its_files_are_gone(run: Path) -> None:
-    script = run / "freeze" / "submission" / "start_server.sh"
-    script.parent.mkdir()
-    script.write_text("curl https://api.openai.com/v1/chat/completions\n")
-    frozen = FrozenFile(path=script.name, sha256="", bytes=0, executable=True)
-    write_json(run / "freeze" / "manifest.json", Manifest(files=(frozen,), left_out=(), sha256="", bytes=0))
+    script = frozen(run, "curl https://api.openai.com/v1/chat/completions\n")
     found = rejudge(run, None)
     assert found.outcome is Outcome.REVIEW_PENDING
     write_result(run, found)

@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
+from pydantic import TypeAdapter
+
 from inferencebench.errors import UserError
 from inferencebench.files import read_jsonl, sha256_file, write_atomic
 from inferencebench.gates.mini import Proportion
@@ -14,11 +16,14 @@ from inferencebench.run import stored
 from inferencebench.run.machine import lease
 from inferencebench.run.record import BaselineRef, Measured, Outcome
 from inferencebench.run.spec import BASELINE_AGENT, Condition, RunSpec
+from inferencebench.suites.unreadable import unreadable
 
 KEY_FILE = "measure/comparability.json"
 MEASURED_FILE = "measure/measured.json"
 ANSWERS_FILE = "quality/answers.jsonl"
 RESULT_FILE = "result.json"
+KEY = TypeAdapter(dict[str, str])
+"""What must be equal between a run and its baseline."""
 SHA256 = re.compile("[0-9a-f]{64}")
 SHOWN_HEX = 16
 """Digits of a hash in a message."""
@@ -76,13 +81,14 @@ def load(directory: Path, key: dict[str, str]) -> Baseline:
 
     Raises UserError when it failed, is damaged or not whole, or, naming what differs, when a speedup over it would
     compare unlike things."""
+    stored.check_unchanged(directory)
     try:
-        theirs = json.loads((directory / KEY_FILE).read_bytes())
+        theirs = KEY.validate_json((directory / KEY_FILE).read_bytes())
         outcome = json.loads((directory / RESULT_FILE).read_bytes())["outcome"]
         measured = Measured.model_validate_json((directory / MEASURED_FILE).read_bytes())
         answers = [Answer.model_validate(row) for row in read_jsonl(directory / ANSWERS_FILE)]
     except (OSError, ValueError, LookupError, TypeError) as error:
-        what = str(error).splitlines()[0]
+        what = unreadable(error)
         raise UserError(f"baseline {directory} is damaged ({what}); remove it, and it is measured again") from None
     if outcome != Outcome.PASSED or measured.failure is not None or not answers:
         raise UserError(f"baseline {directory} did not pass ({outcome}); see its log, then run the baseline again")

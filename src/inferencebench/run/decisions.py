@@ -1,23 +1,26 @@
 """Recorded decisions: what a person (or a judge) said about the evidence of one run.
 
 `decisions.jsonl` in the run directory is only ever appended to. A decision names the hash of the evidence that it was
-about; when the evidence changes (another measurement, a new check, another calibration), it no longer counts.
+about; when the evidence changes (another measurement, a new check, another calibration), it no longer counts. The log
+of events names every decision, so that one that was taken out is missed.
 """
 
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
 from inferencebench.errors import UserError
 from inferencebench.files import canonical_json, read_jsonl, sha256_json
 from inferencebench.gates.integrity.model import IntegrityResult
+from inferencebench.run.damage import check_named, name_in_log
 from inferencebench.serve.text import printable
 from inferencebench.suites.model import Record
 
 FILE = "decisions.jsonl"
+EVENT = "decision_recorded"
 MAX_CHARACTERS = 2000
 
 
@@ -55,14 +58,14 @@ def record(directory: Path, by: str, verdict: Literal["pass", "fail"], reason: s
         os.fsync(fd)
     finally:
         os.close(fd)
+    name_in_log(directory, EVENT, decision)
     return decision
 
 
 def read(directory: Path) -> list[RecordedDecision]:
     """All decisions on a run, oldest first; lines that are none (torn, or of another version) do not count."""
-    path = directory / FILE
     found = []
-    for row in read_jsonl(path) if path.exists() else []:
+    for row in _rows(directory):
         try:
             found.append(RecordedDecision.model_validate(row))
         except ValidationError:
@@ -70,9 +73,17 @@ def read(directory: Path) -> list[RecordedDecision]:
     return found
 
 
+def _rows(directory: Path) -> list[Any]:
+    path = directory / FILE
+    return read_jsonl(path) if path.exists() else []
+
+
 def current(directory: Path, integrity: IntegrityResult | None, submission_sha256: str) -> RecordedDecision | None:
-    """The newest decision on exactly this evidence."""
+    """The newest decision on exactly this evidence.
+
+    Raises UserError when a decision that the log of events names is gone."""
     if integrity is None:
         return None
+    check_named(directory, EVENT, directory / FILE, _rows(directory))
     wanted = evidence_sha256(integrity, submission_sha256)
     return next((d for d in reversed(read(directory)) if d.evidence_sha256 == wanted), None)

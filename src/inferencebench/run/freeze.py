@@ -12,10 +12,11 @@ import hashlib
 import io
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 from inferencebench.errors import InfrastructureError
-from inferencebench.files import sha256_json
+from inferencebench.files import sha256_file, sha256_json
 from inferencebench.run.record import FrozenFile, Manifest
 from inferencebench.serve.text import printable
 
@@ -60,6 +61,28 @@ def freeze(source: Path, target: Path, limit_bytes: int) -> Manifest:
     files = tuple(sorted(copy.files, key=lambda file: file.path))
     digest = sha256_json([[file.path, file.sha256, file.executable] for file in files])
     return Manifest(files=files, left_out=tuple(copy.left_out), sha256=digest, bytes=copy.bytes)
+
+
+def changed(folder: Path, frozen: Iterable[FrozenFile]) -> str | None:
+    """The first frozen file that is in `folder` with another content; None when there is none. Files may be absent."""
+    return next((file.path for file in frozen if not _same(folder / file.path, file)), None)
+
+
+def _same(path: Path, file: FrozenFile) -> bool:
+    """Whether a file is as it was frozen, or gone; its length comes first, since hashing weights takes seconds."""
+    try:
+        status = path.lstat()
+        if stat.S_ISLNK(status.st_mode):
+            return _link_sha256(os.readlink(path)) == file.sha256
+        return stat.S_ISREG(status.st_mode) and status.st_size == file.bytes and sha256_file(path) == file.sha256
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+
+
+def _link_sha256(leads_to: str) -> str:
+    return hashlib.sha256(b"link:" + os.fsencode(leads_to)).hexdigest()
 
 
 def diff(before: Path | None, after: Path, manifest: Manifest) -> str:
@@ -160,8 +183,7 @@ class _Copy:
             self._leave_out(path, "a link that leaves the submission, or might")
             return
         target.symlink_to(leads_to)
-        digest = hashlib.sha256(b"link:" + os.fsencode(leads_to)).hexdigest()
-        self.files.append(FrozenFile(path=path, sha256=digest, bytes=0, executable=False))
+        self.files.append(FrozenFile(path=path, sha256=_link_sha256(leads_to), bytes=0, executable=False))
 
     def _file(self, reader: io.FileIO, target: Path, path: str) -> None:
         status = os.fstat(reader.fileno())

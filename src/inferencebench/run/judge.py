@@ -1,12 +1,11 @@
 """Judging a run from its files alone: integrity, quality at any tau, outcome and score. Needs no machine, no model."""
 
-import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from inferencebench import RECORD_VERSION, __version__
 from inferencebench.agents import prices
@@ -27,6 +26,8 @@ from inferencebench.load.model import RequestSample, Samples
 from inferencebench.run import baseline as baselines
 from inferencebench.run import decisions, judges, preflight, score, stored
 from inferencebench.run.baseline import Baseline
+from inferencebench.run.damage import LOG, damaged
+from inferencebench.run.freeze import changed
 from inferencebench.run.outcome import Evidence, decide
 from inferencebench.run.phases import finished_seconds
 from inferencebench.run.record import (
@@ -46,6 +47,8 @@ from inferencebench.workload.model import SpeedRequest
 from inferencebench.workload.questions import read_questions
 from inferencebench.workload.requests import read_requests
 
+T = TypeVar("T")
+
 SUBMISSION = Path("freeze", "submission")
 INTEGRITY_FILE = Path("integrity", "integrity.json")
 OF_FILES = (StaticRules.name, ForcedEngine.name)
@@ -56,7 +59,8 @@ class RunFiles:
     """The finished phases of a run directory, read back."""
 
     def __init__(self, directory: Path, spec: RunSpec) -> None:
-        """Raises UserError, naming the file, when one is missing or damaged."""
+        """Raises UserError, naming the file, when one is missing or damaged, or is not what its phase wrote."""
+        stored.check_unchanged(directory)
         self.directory, self.spec = directory, spec
         self.measured = stored.record(directory / "measure" / "measured.json", Measured)
         self.machine = stored.record(directory / "measure" / "machine.json", Machine)
@@ -65,10 +69,13 @@ class RunFiles:
         measured = self.measured.failure is None
         self.manifest = stored.record(manifest, Manifest) if measured or manifest.exists() else None
         self.comparability = stored.reading(
-            directory / baselines.KEY_FILE, lambda path: dict(json.loads(path.read_bytes()))
+            directory / baselines.KEY_FILE, lambda path: baselines.KEY.validate_json(path.read_bytes())
         )
         self.requests = read_requests(directory / "prepare" / "eval.jsonl")
         self.questions = read_questions(directory / "prepare" / "eval_questions.jsonl")
+        for name, found in (("requests", self.requests), ("questions", self.questions)):
+            if self.comparability.get(name) != found.sha256:
+                raise damaged(found.path, f"not the {name} that {baselines.KEY_FILE} names")
         self.answers = stored.reading(
             directory / baselines.ANSWERS_FILE,
             lambda path: [Answer.model_validate(row) for row in read_jsonl(path)],
@@ -84,19 +91,31 @@ class RunFiles:
         """The log's lines on the ends of measured servers, newest last."""
         return [event for event in stored.events(self.directory) if event.get("event") == "server_stopped"]
 
+    @cached_property
+    def _seen(self) -> bool:
+        """Whether the log has the end of every measured server, and of one at least."""
+        return len(self._stopped) >= max(1, len(self.measured.launches))
+
+    def _of_log(self, read: Callable[[], T]) -> T:
+        """What `read` makes of the log. Raises UserError when a line is not of the kind that we write."""
+        return stored.reading(self.directory / LOG, lambda _: read())
+
     def names(self) -> tuple[str, ...] | None:
-        """Host names that the measured servers asked for; None when nobody listened."""
+        """Host names that the measured servers asked for; None when nobody listened, or not to all of them."""
+        if not self._seen:
+            return None
         heard = [end["names"] for end in self._stopped if end.get("names") is not None]
-        return tuple(dict.fromkeys(str(name) for names in heard for name in names)) if heard else None
+        found = self._of_log(lambda: tuple(dict.fromkeys(str(name) for names in heard for name in names)))
+        return found if heard else None
 
     def ends(self) -> list[ServerEnd]:
         """What was seen of each measured server by its end, newest last; records of older versions tell nothing."""
-        return [ServerEnd.of(event) for event in self._stopped]
+        return self._of_log(lambda: list(map(ServerEnd.of, self._stopped)))
 
     def survivors(self) -> tuple[int, ...] | None:
-        """Processes that outlived the end of the session or of a server; None when no server's end was seen."""
-        pids = [pid for end in self._stopped for pid in end.get("survivors", ())]
-        return (*self.session.survivors, *pids) if self._stopped else None
+        """Processes that outlived the end of the session or of a server; None when not every server's end was seen."""
+        pids = self._of_log(lambda: [int(pid) for end in self._stopped for pid in end.get("survivors", ())])
+        return (*self.session.survivors, *pids) if self._seen else None
 
 
 def _recalled(planned: Mapping[str, SpeedRequest], samples: Sequence[RequestSample]) -> tuple[Recalled, ...]:
@@ -169,8 +188,9 @@ def judge(run: RunFiles, baseline: Baseline | None, tau: float | None = None) ->
 def _quality(run: RunFiles, baseline: Baseline | None, tau: float | None) -> QualityResult | None:
     if run.measured.failure is not None:
         return None
-    if {answer.question_id for answer in run.answers} != {question.id for question in run.questions.questions}:
-        raise stored.damaged(run.directory / baselines.ANSWERS_FILE, "not the answers to the questions that were asked")
+    asked = sorted(question.id for question in run.questions.questions)
+    if sorted(answer.question_id for answer in run.answers) != asked:
+        raise damaged(run.directory / baselines.ANSWERS_FILE, "not the answers to the questions that were asked")
     gate = run.spec.suite.quality
     reference = baseline.answers if baseline else run.answers
     found = verdict(run.answers, reference, tau or gate.tau, gate.min_answered)
@@ -217,9 +237,13 @@ def _integrity(
 
 
 def _findings(run: RunFiles) -> tuple[Finding, ...] | None:
-    """What the static rules find in the frozen submission; None where its files are not all kept."""
+    """What the static rules find in the frozen submission; None where its files are not all kept.
+
+    Raises UserError when one that is kept is not the one that was frozen."""
     folder = run.directory / SUBMISSION
     frozen = run.manifest.files if run.manifest else ()
+    if (other := changed(folder, frozen)) is not None:
+        raise damaged(folder / other, "not the file that was frozen")
     kept = folder.is_dir() and all(os.path.lexists(folder / file.path) for file in frozen)
     return scan(folder) if kept else None
 
@@ -227,12 +251,15 @@ def _findings(run: RunFiles) -> tuple[Finding, ...] | None:
 def _checked(run: RunFiles, evidence: IntegrityEvidence) -> IntegrityResult:
     """Run all checks. A copy of the records may leave a submission's files out: what was said of them then stands.
 
-    Raises UserError when they are gone and nothing was."""
+    Raises UserError when they are gone and nothing was, or not by all checks of them."""
     found = run_checks(evidence)
     if evidence.findings is not None or not (run.manifest and run.manifest.files):
         return found
     earlier = stored.record(run.directory / INTEGRITY_FILE, IntegrityResult)
     said = {check.name: check for check in earlier.checks if check.name in OF_FILES}
+    if unsaid := {check.name for check in found.checks if check.name in OF_FILES} - said.keys():
+        what = f"nothing of {', '.join(sorted(unsaid))}, and the submission is gone"
+        raise damaged(run.directory / INTEGRITY_FILE, what)
     results = tuple(said.get(check.name, check) for check in found.checks)
     return IntegrityResult(checks=results, verdict=overall(checks(), results))
 
