@@ -63,6 +63,7 @@ REST = {
     'executor = { kind = "htcondor", options = { slts = 3 } }': "executor.options.slts: not an option of htcondor",
     "executor.options = { cpus = 4 }": "executor.options.cpus: not an option of local; known are python",
     'executor.options = { partition = "gpu" }': "executor.options.partition: not an option of local",
+    'executor.options = { python = "/no/such/python" }': "executor.options.python: '/no/such/python' is no program",
     'executor = { kind = "ray", options = { cpus = "four" } }': "cpus",
     'executor.sandbox = "nosuch"': "sandbox 'nosuch' is not known",
     "executor.time_margin = inf": "executor.time_margin: inf is wrong; give a finite number",

@@ -56,6 +56,18 @@ def test_every_run_s_share_is_as_good_as_the_others(tmp_path: Path, machine: tup
     assert size * count > len(cpus) * 0.6
 
 
+@pytest.mark.parametrize("machine", [*MACHINES, (4, 13, 1)])
+@pytest.mark.parametrize("devices", [2, 3, 4])
+def test_runs_of_several_gpus_find_as_many_blocks_as_the_gpus_allow(
+    tmp_path: Path, machine: tuple[int, int, int], devices: int
+) -> None:
+    where = topology(tmp_path, *machine)
+    cpus = range(machine[0] * machine[1] * machine[2])
+    size = share(cpus, 8, where, devices=devices)
+    assert len(blocks(cpus, size, where)) >= 8 // devices
+    assert size <= devices * share(cpus, 8, where)
+
+
 def test_blocks_stay_on_a_socket_where_one_is_large_enough(tmp_path: Path) -> None:
     where = topology(tmp_path, 2, 6, 1)
     assert blocks(range(12), 4, where) == [(0, 1, 2, 3), (6, 7, 8, 9)]

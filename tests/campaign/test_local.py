@@ -10,7 +10,7 @@ import pytest
 from inferencebench.campaign.executors import local, processes, registry
 from inferencebench.campaign.executors.contract import Life, Order
 from inferencebench.campaign.executors.local import LocalExecutor
-from inferencebench.campaign.model import Campaign, Matrix
+from inferencebench.campaign.model import Campaign, Matrix, Placement
 from inferencebench.cli.campaign import run
 from inferencebench.doctor.gpu import Gpu, GpuScan
 from inferencebench.errors import MissingError
@@ -95,6 +95,25 @@ def test_a_process_that_does_not_listen_is_killed(tmp_path: Path, cache: Path, m
     assert executor.free() == 1
 
 
+def test_a_run_that_finds_no_place_says_what_it_waits_for(tmp_path: Path, cache: Path) -> None:
+    first, second = LocalExecutor(1), LocalExecutor(1)
+    wide = LocalExecutor(2, cores=(0,))
+    sleeps = "import time; time.sleep(60)"
+    try:
+        assert list(first.place([order(tmp_path, sleeps), order(tmp_path, sleeps, name="other")])) == ["t"]
+        assert first.waits() == {"other": "waits for 1 free CPU slot"}
+        assert second.place([order(tmp_path, sleeps, devices=2)]) == {}
+        assert second.waits() == {"t": "waits for 2 free GPUs"}
+        assert wide.place([order(tmp_path, sleeps, name="cores")]) == {}
+        assert wide.waits() == {"cores": "waits for 1 core that no other run has"}
+        first.close()
+        assert list(first.place([order(tmp_path, sleeps, name="other")])) == ["other"]
+        assert first.waits() == {}
+    finally:
+        first.close()
+        second.close()
+
+
 def gpus(monkeypatch: pytest.MonkeyPatch, count: int, visible: str | None = None) -> None:
     """So many GPUs, and what `$CUDA_VISIBLE_DEVICES` says."""
     found = GpuScan(gpus=(Gpu(name="H100", memory_gib=80.0, driver="1"),) * count, detail="test")
@@ -121,4 +140,17 @@ def test_visible_gpus_are_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     gpus(monkeypatch, 2, "1")
     matrix = Matrix(suites=("laptop", "h100-mistral-7b"), agents=("engine:vllm",))
     found = registry.get(Campaign(name="t", matrix=matrix), tmp_path).probe()
-    assert (found.ok, found.detail.split(",")[0]) == (True, "GPUs 1")
+    assert (found.ok, found.detail.split(", ")[:2]) == (True, ["GPUs 1", "1 CPU slot"])
+
+
+@pytest.mark.parametrize(
+    ("suites", "room"), [(("laptop",), 3), (("h100-mistral-7b",), 2), (("laptop", "h100-mistral-7b"), 5)]
+)
+def test_places_are_of_the_kinds_that_the_campaign_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suites: tuple[str, ...], room: int
+) -> None:
+    """GPUs bound no CPU runs, which run without them."""
+    gpus(monkeypatch, 2)
+    matrix = Matrix(suites=suites, agents=("engine:vllm",))
+    executor = registry.get(Campaign(name="t", matrix=matrix, executor=Placement(slots=3)), tmp_path)
+    assert executor.free() == room
