@@ -140,3 +140,13 @@ def test_a_file_that_is_missing_where_others_can_be_made_is_a_bug(
     monkeypatch.setattr(main, "app", fail)
     with pytest.raises(FileNotFoundError):
         main._exit_code()
+
+
+def test_serve_says_where_in_one_line_of_json(campaign: Path) -> None:
+    argv = [*COMMAND, "serve", str(campaign), "--port", "0", "--json"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        said = json.loads(server.stdout.readline())
+        server.terminate()
+    assert said == {"url": f"http://127.0.0.1:{said['port']}/index.html", "port": said["port"]}
+    assert server.returncode == 0

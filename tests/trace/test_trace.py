@@ -81,3 +81,9 @@ def test_a_run_without_steps_and_a_directory_that_is_none(tmp_path: Path) -> Non
     document = json.loads(bench("trace", stored_run(tmp_path, "script:y"), "--json").stdout)
     pytest.importorskip("atif", reason="pip install atif").Trajectory.model_validate(document)
     assert "not a run directory" in bench("trace", tmp_path / "none", code=2).stderr
+
+
+def test_the_title_is_one_line_however_narrow_the_table(tmp_path: Path) -> None:
+    stored_run(tmp_path, "engine:pytorch")
+    name = f"script:{'y' * 60}"
+    assert bench("trace", stored_run(tmp_path, name)).stdout.splitlines()[0] == f"{name} (default)"

@@ -84,8 +84,9 @@ def serve(
         live = Live(directories, out, say)
         notes(live.first().skipped)
         server = open_server(out, port)
-        _say_where(f"http://{HOST}:{server.server_address[1]}/index.html", server.server_address[1], json=json)
+        port = server.server_address[1]
         with contextlib.suppress(KeyboardInterrupt):
+            _say_where(f"http://{HOST}:{port}/index.html", port, json=json)
             follow(live, server, every, say)
 
 
