@@ -51,8 +51,9 @@ test-agents: install-dev ## The four real command-line agents against a scripted
 	$(BIN)/python -m pytest --durations 5 tests/agents_real/test_runs.py
 
 CLUSTER := 'htcondor<25' 's3fs>=2026.9' 'moto[server]>=5.2' kubernetes-validate
-test-cluster: checkpoint ## Campaigns on a real Slurm and a real Ray on this machine (installs them where it may)
+test-cluster: checkpoint ## Campaigns on a real Slurm, Ray and HTCondor on this machine (installs them where it may)
 	@$(PYTHON) scripts/install.py --venv $(VENV) --dev --apt slurm-wlm --apt munge
+	@$(PYTHON) scripts/htcondor.py .htcondor
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[ray,sync]' $(CLUSTER)
 	$(BIN)/python -m pytest -s --durations 10 tests/cluster tests/campaign/test_htcondor.py tests/campaign/test_recipes.py
 

@@ -1,9 +1,10 @@
 """The HTCondor executor: its submit file by HTCondor's own parser, its states, and its commands by stand-ins.
 
-No HTCondor daemon runs here: `condor_submit`, `condor_q` and `condor_rm` are scripts that answer as the manual says.
+Here `condor_submit`, `condor_q` and `condor_rm` are scripts; a real pool runs in tests/cluster/test_htcondor_pool.py.
 """
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -36,8 +37,9 @@ def test_htcondors_own_parser_makes_the_jobs_we_mean(tmp_path: Path, monkeypatch
     assert len(ads) == 3
     for index, ad in enumerate(ads):
         assert (ad["ClusterId"], ad["ProcId"], ad["Cmd"]) == (7, index, sys.executable)
-        assert (ad["RequestGPUs"], ad["RequestCpus"], ad["AllowedExecuteDuration"]) == (1, 2, 91)
-        assert "NumJobStarts" in str(ad["PeriodicHold"])
+        assert (ad["RequestGPUs"], ad["RequestCpus"], ad["AllowedExecuteDuration"]) == (1, 2, 91 + 120)
+        assert ad["InferenceBenchOrders"] == str(orders)
+        assert {"NumShadowStarts", "Machine"} <= {*re.findall(r"\w+", str(ad["Requirements"]))}
         assert "sk-secret" not in str(ad)
         assert htcondor.Submit({"arguments": str(ad["Arguments"])})
     assert str(ads[2]["Arguments"]).endswith(" 2")
@@ -53,7 +55,8 @@ STATES = [
     ({"JobStatus": 7}, Status(Life.RUNNING)),
     ({"JobStatus": 5, "HoldReason": "evicted"}, Status(Life.ENDED, None, "HELD (evicted)")),
     ({"JobStatus": 3, "RemoteHost": "slot1@n"}, Status(Life.RUNNING, where="slot1@n")),
-    ({"JobStatus": 2, "NumJobStarts": 3}, Status(Life.RUNNING, restarts=2)),
+    ({"JobStatus": 2, "NumShadowStarts": 3}, Status(Life.RUNNING, restarts=2)),
+    ({"JobStatus": 1, "NumShadowStarts": 1}, Status(Life.ENDED, None, "EVICTED (evicted, or its node was lost)")),
     ({"JobStatus": 4, "ExitCode": 2}, Status(Life.ENDED, 2, "exit code 2")),
     ({"JobStatus": "?"}, Status(Life.QUEUED)),
     (None, Status(Life.LOST)),
@@ -99,6 +102,18 @@ def test_place_poll_cancel_and_held_jobs_are_removed(tmp_path: Path, monkeypatch
     (tmp_path / "queue.json").write_text("not json")
     with pytest.raises(OSError, match="not a list"):
         it.poll(list(handles.values()))
+
+
+def test_jobs_that_nobody_wrote_down_are_found_by_their_orders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands(tmp_path, monkeypatch, "[]")
+    it = executor(tmp_path / "condor")
+    handles = it.place([order(tmp_path, "a"), order(tmp_path, "b")])
+    path = handles["a"].partition(":")[2]
+    rows = [(41, 0, 2, path), (41, 1, 4, path), (42, 0, 1, f"{tmp_path}/another/{Path(path).name}"), (43, 7, 1, path)]
+    names = ("ClusterId", "ProcId", "JobStatus", "InferenceBenchOrders")
+    (tmp_path / "queue.json").write_text(json.dumps([dict(zip(names, row, strict=True)) for row in rows]))
+    assert it.lost({"a", "b"}) == {"a": handles["a"]}, "b has ended, and the others are not of this campaign"
+    assert it.lost({"b"}) == {}
 
 
 def test_what_was_taken_before_a_refusal_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

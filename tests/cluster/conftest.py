@@ -1,4 +1,4 @@
-"""A real Slurm and a real Ray of two nodes each on this machine, with a fake GPU each, private to the test session."""
+"""A real Slurm, Ray and HTCondor of two nodes each, with a fake GPU each, private to the test session."""
 
 import os
 import shutil
@@ -15,6 +15,8 @@ import psutil
 import pytest
 
 from inferencebench.campaign.executors.contract import Executor, Life, Order, Status
+from tests.cluster import htcondor_pool
+from tests.cluster.htcondor_pool import Pool
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "sinfo")
 # cred_expire: a requeued job waits until its old credential has expired, by default for two minutes.
@@ -189,3 +191,13 @@ def ray_cluster() -> Iterator[Any]:
     finally:
         ray.shutdown()
         cluster.shutdown()
+
+
+@pytest.fixture(scope="session")
+def htcondor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
+    """The pool; its commands are on the PATH while it runs."""
+    system = htcondor_pool.root()
+    if system is None or (why := htcondor_pool.missing()):
+        pytest.skip(why if system else "needs HTCondor: python3 scripts/htcondor.py .htcondor")
+    with htcondor_pool.running(system, tmp_path_factory.mktemp("htcondor"), _ports(1)[0]) as pool:
+        yield pool

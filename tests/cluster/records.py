@@ -62,9 +62,11 @@ def held(out: Path, rows: list[dict[str, str]]) -> list[Span]:
 
 
 def node_of(where: str) -> str:
-    """The node in an executor's own words: Slurm's name, Ray's `node=`, or the host."""
+    """The node in an executor's own words: Slurm's name, Ray's `node=`, HTCondor's `SLOT@NODE`, or the host."""
     words = where.split()
-    return next((word for word in words if word.startswith("node=")), words[0] if words else "?")
+    return next(
+        (word for word in words if word.startswith("node=")), words[0].partition("@")[2] or words[0] if words else "?"
+    )
 
 
 def overlaps(found: list[Span]) -> list[tuple[Span, Span]]:

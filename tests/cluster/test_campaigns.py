@@ -1,4 +1,4 @@
-"""The same laptop campaign on this machine, on a real Slurm and on a real Ray: 24 runs and a baseline, with nodes lost.
+"""The same laptop campaign on this machine and on a real Slurm, Ray and HTCondor: 24 runs and a baseline, nodes lost.
 
 What is proved is read from the records: which run worked where and when, how often, and what came out."""
 
@@ -20,12 +20,13 @@ import pytest
 from inferencebench.analysis.statistics import noise_floor
 from inferencebench.files import read_jsonl
 from tests.cluster.conftest import NODE, RUNNING, lose, start_node, wait_nodes
+from tests.cluster.htcondor_pool import SMALL, Pool
 from tests.cluster.records import GAP_S, gaps, held, overlaps, placements, spans, speeds
 
 pytestmark = pytest.mark.timeout(900)
 SUITE = Path(__file__).parent / "short.toml"
 MOCK = Path(__file__).parents[1] / "e2e" / "mock_server.py"
-REPEATS = {"local": 3, "slurm": 8, "ray": 8}
+REPEATS = {"local": 3, "slurm": 8, "ray": 8, "htcondor": 8}
 SALT = bytes(range(32))
 SIGMAS = 3.0
 """Between two cells of two tables that noise alone parts: four are compared, and more is seen once in a hundred."""
@@ -196,6 +197,27 @@ def test_ray_loses_a_node(ray_cluster: Any, folder: Path, local: tuple[Path, lis
     assert next(row for row in rows if row["id"] == lost)["attempts"] == 2
     check_others_had_not_begun(running.out, rows, lost)
     check("ray", running.out, rows, local)
+
+
+def test_htcondor_loses_its_driver_and_a_node(
+    htcondor: Pool, folder: Path, local: tuple[Path, list[dict[str, Any]]]
+) -> None:
+    options = {**SMALL, "extra": ["job_lease_duration = 20"]}
+    running = Running(folder, "htcondor", "".join(f"{name} = {json.dumps(options[name])}\n" for name in options))
+
+    def there() -> list[str]:
+        return [r["id"] for r in running.status()["tasks"] if r["state"] == "running" and "@n1@" in r["where"]]
+
+    running.until(lambda: running.done() >= 4)
+    running.process.kill()  # the driver dies, its jobs go on
+    running.process.wait()
+    running.start()
+    running.until(lambda: running.done() >= 8 and bool(there()))
+    lost = there()[0]
+    htcondor.lose("n1")
+    rows = running.end()
+    assert {row["id"]: row["attempts"] for row in rows if row["attempts"] > 1} == {lost: 2}
+    check("htcondor", running.out, rows, local)
 
 
 def test_no_process_is_left(folder: Path, local: tuple[Path, list[dict[str, Any]]]) -> None:

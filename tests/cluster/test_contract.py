@@ -1,29 +1,33 @@
-"""The executor contract over every executor that can run here: this machine, a real Slurm, a real Ray."""
+"""The executor contract over every executor: this machine, and a real Slurm, Ray and HTCondor."""
 
 import json
-import os
-import signal
 import time
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 
+import psutil
 import pytest
 
 from inferencebench.campaign.executors.contract import Executor, Life
+from inferencebench.campaign.executors.htcondor import HTCondorExecutor
 from inferencebench.campaign.executors.local import LocalExecutor
 from inferencebench.campaign.executors.ray import RayExecutor
 from inferencebench.campaign.executors.slurm import SlurmExecutor
 from inferencebench.campaign.model import Placement
 from tests.cluster.conftest import ended, order, wait_for
+from tests.cluster.htcondor_pool import SMALL
 
 TOLD = (
     "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *a: (print('told', flush=True), sys.exit(130)));"
     "print('up', flush=True); time.sleep(60)"
 )
 
+NODES = ("SLURMD_NODENAME", "RAY_NODE_ID", "CUDA_VISIBLE_DEVICES")
+"""Variables of a run that tell its node."""
 
-@pytest.fixture(params=["local", "slurm", "ray"])
+
+@pytest.fixture(params=["local", "slurm", "ray", "htcondor"])
 def executor(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Executor]:
     made: Executor
     if request.param == "slurm":
@@ -32,6 +36,9 @@ def executor(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest
     elif request.param == "ray":
         address = request.getfixturevalue("ray_cluster").address
         made = RayExecutor(Placement(kind="ray", options={"address": address, "cpus": 1}), tmp_path / "ray")
+    elif request.param == "htcondor":
+        request.getfixturevalue("htcondor")
+        made = HTCondorExecutor(Placement(kind="htcondor", options=SMALL), tmp_path / "htcondor")
     else:
         monkeypatch.setenv("INFERENCEBENCH_CACHE", str(tmp_path / "cache"))
         made = LocalExecutor(2)
@@ -63,8 +70,8 @@ def test_a_device_has_one_run_at_a_time(executor: Executor, tmp_path: Path) -> N
     if executor.name == "local":
         pytest.skip("no GPU here; its CPU slots are tested beside the driver")
     code = (
-        "import json, os, time; a = time.time(); time.sleep(1.0); n = os.environ.get('SLURMD_NODENAME');"
-        "print(json.dumps([n or os.environ['RAY_NODE_ID'], a, time.time()]))"
+        "import json, os, time; a = time.time(); time.sleep(1.0); e = os.environ;"
+        f"print(json.dumps([next(e[n] for n in {NODES} if n in e), a, time.time()]))"
     )
     handles = executor.place([order(tmp_path, f"d{n}", code, devices=1) for n in range(6)])
     assert all(status.exit_code == 0 for status in ended(executor, handles).values())
@@ -84,7 +91,8 @@ def test_cancelled_runs_are_told_first(executor: Executor, tmp_path: Path) -> No
 
 
 def test_an_unknown_placement_is_lost_not_ended(executor: Executor, tmp_path: Path) -> None:
-    handle = {"local": "999999@1.00", "slurm": f"98765_0:{tmp_path}/none.json", "ray": f"no:0:{tmp_path}/none.json"}
+    none = f"{tmp_path}/none.json"
+    handle = {"local": "999999@1.00", "slurm": f"98765_0:{none}", "ray": f"no:0:{none}", "htcondor": f"98765.0:{none}"}
     mine = handle[executor.name]
     assert executor.poll([mine])[mine].life is Life.LOST
 
@@ -93,13 +101,12 @@ def test_a_run_dies_with_what_held_its_device(executor: Executor, tmp_path: Path
     """`kill -9` of the wrapper or of Ray's worker leaves no run behind; the placement ends without an exit code."""
     if executor.name == "local":
         pytest.skip("a killed driver is tested beside the driver")
-    code = TOLD.replace("print('up'", "import os; print('up', os.getppid()")
-    handles = executor.place([order(tmp_path, "k", code)])
+    handles = executor.place([order(tmp_path, "k", TOLD)])
     wait_for(tmp_path / "k.log", "up")
     executor.poll(list(handles.values()))
-    wrapper = int((tmp_path / "k.log").read_text().split()[1])
-    parent = int(Path(f"/proc/{wrapper}/stat").read_text().rsplit(")", 1)[1].split()[1])
-    os.kill(parent if executor.name == "ray" else wrapper, signal.SIGKILL)
+    run = next(p for p in psutil.process_iter(["cmdline"]) if TOLD in (p.info["cmdline"] or []))
+    wrapper = run.parents()[0]
+    (wrapper.parents()[0] if executor.name == "ray" else wrapper).kill()
     wait_for(tmp_path / "k.log", "told")
     status = ended(executor, handles)["k"]
     assert status.exit_code not in (0, 2), status
