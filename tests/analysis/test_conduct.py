@@ -190,7 +190,7 @@ def test_conduct_is_told_by_trajectories_alone(tmp_path: Path) -> None:
         (failures["server failed"], (0, 2)),
     ):
         assert (row.values["runs"].value, row.values["of"].value) == shown
-    note = "1 runs without a trajectory (scripts, searches) enter no share of conduct"
+    note = "1 run without a trajectory (scripts, searches) enters no share of conduct"
     assert note in find("behaviour").table(load([tmp_path / "both"]), Options()).notes
 
     write(tmp_path / "script", [Fake("script:y", "A", 0, 2.0)])

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,21 @@ def test_cost_and_cost_per_speedup(campaign: Path) -> None:
                 assert name.value not in row.values
             else:
                 assert number(row, name.value) == pytest.approx(expected[letter], rel=0.01), (expected["agent"], letter)
+
+
+@pytest.mark.parametrize("price", [float("inf"), float("nan"), -1.0])
+def test_a_price_is_a_number_of_dollars(price: float) -> None:
+    with pytest.raises(UserError, match=f"^--gpu-usd-per-h {price}: not a number of dollars$"):
+        Options(gpu_usd_per_h=price)
+
+
+def test_one_run_is_not_said_to_be_several(tmp_path: Path) -> None:
+    write(tmp_path, [Fake("codex:gpt", "B", 0, 2.0, suite="laptop")])
+    write(tmp_path, [Fake("codex:gpt", "B", 0, 2.0, suite="laptop", condition="start=vllm")])
+    notes = made("cost", tmp_path).notes
+    assert "1 run under other conditions is left out: start=vllm" in notes
+    assert "1 run has no price (1.99 USD is for a GPU): give one by --gpu-usd-per-h" in notes
+    assert "1 run has no API cost (no model was called, or its price is unknown): counted as 0" in notes
 
 
 def test_what_is_priced_is_said_with_its_price(campaign: Path) -> None:
@@ -369,3 +385,32 @@ def test_rows_over_different_seed_pairs_say_so_and_can_be_told_to_share(tmp_path
     unknown = CliRunner().invoke(app, ["tables", "main", str(tmp_path), "--seed-pair", "1,2"])
     assert isinstance(unknown.exception, UserError)
     assert "no run has 1-2; there are 21-1337, 248-428" in str(unknown.exception)
+
+
+def test_rows_are_compared_scenario_by_scenario_and_by_what_was_scored(tmp_path: Path) -> None:
+    whole = [Fake("codex:gpt", letter, seed, 1.0 + seed) for letter in "ABCD" for seed in (0, 1)]
+    short = [
+        Fake("codex:other", letter, seed, 2.0) for letter in "ABCD" for seed in (0, 1) if (letter, seed) != ("B", 1)
+    ]
+    write(tmp_path, [*whole, *short])
+    [note] = [note for note in made("main", tmp_path).notes if "seed pairs" in note]
+    assert note == (
+        "of the seed pairs 21-1337, 248-428, codex:other has 21-1337 only in decode: compare by --seed-pair 21,1337"
+    ), "it has both pairs, though not in each scenario"
+    write(tmp_path, [Fake("codex:other", "B", 1, 2.0, outcome=Outcome.REVIEW_PENDING)])
+    assert note in made("main", tmp_path).notes, "a run that waits for a review enters no mean"
+    shutil.rmtree(tmp_path)
+    write(tmp_path, [*whole, *short, Fake("codex:other", "B", 1, 2.0, outcome=Outcome.QUALITY_FAILED)])
+    assert not any("seed pairs" in note for note in made("main", tmp_path).notes)
+
+
+def test_a_scenario_without_a_score_is_a_hole_and_other_pairs_are_all_named(tmp_path: Path) -> None:
+    whole = [Fake("codex:gpt", letter, seed, 1.0 + seed) for letter in "AB" for seed in (0, 1)]
+    write(tmp_path, [*whole, *(Fake("codex:hole", "B", seed, 2.0) for seed in (0, 1))])
+    assert not any("seed pairs" in note for note in made("main", tmp_path).notes)
+    write(tmp_path, [Fake("codex:odd", "A", 0, 2.0), Fake("codex:odd", "B", 1, 2.0)])
+    [note] = [note for note in made("main", tmp_path).notes if "seed pairs" in note]
+    assert note == (
+        "of the seed pairs 21-1337, 248-428, codex:odd has 21-1337 only in prefill and 248-428 only in decode: "
+        "none is common to all"
+    )

@@ -13,6 +13,7 @@ from inferencebench.analysis.runs import Run, Runs
 from inferencebench.analysis.tables.groups import contestants, groups, ids, suite_column, unjudged_notes
 from inferencebench.analysis.tables.model import Column, Family, Made, Options, Row, Value
 from inferencebench.gates.integrity.model import Verdict
+from inferencebench.run.machine import counted
 from inferencebench.run.record import Outcome
 
 JUDGED = "judge"
@@ -61,7 +62,9 @@ def _told(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
     """Those with a trajectory, and a note on the others."""
     told = [run for run in runs if has_trajectory(run.directory)]
     left = len(runs) - len(told)
-    return told, [f"{left} runs without a trajectory (scripts, searches) enter no share of conduct"] if left else []
+    enter = "enters" if left == 1 else "enter"
+    note = f"{counted(left, 'run')} without a trajectory (scripts, searches) {enter} no share of conduct"
+    return told, [note] if left else []
 
 
 def failures(runs: Runs, options: Options) -> Made:

@@ -10,10 +10,14 @@ from inferencebench.analysis import statistics
 from inferencebench.analysis.leaderboard import Regression, counted
 from inferencebench.analysis.runs import Kind, Run, kind_of, settings_of
 from inferencebench.analysis.tables.model import Column, Options, Value
+from inferencebench.run.machine import counted as number_of
 from inferencebench.run.record import Outcome
 from inferencebench.suites.model import ScenarioName
 
 Score = Callable[[Run], float]
+
+Pairs = dict[ScenarioName, set[str]]
+"""Seed pairs by scenario."""
 
 LETTERS = dict(zip(ScenarioName, "ABCD", strict=True))
 """The paper's letters."""
@@ -131,23 +135,45 @@ def in_condition(runs: Sequence[Run], options: Options) -> tuple[list[Run], list
     kept = [run for run in runs if run.result.condition == options.condition]
     others = sorted({run.result.condition for run in runs} - {options.condition})
     left = len(runs) - len(kept)
-    return kept, [f"{left} runs under other conditions are left out: {', '.join(others)}"] if left else []
+    how = "is" if left == 1 else "are"
+    note = f"{number_of(left, 'run')} under other conditions {how} left out: {', '.join(others)}"
+    return kept, [note] if left else []
 
 
 def uneven(lines: Sequence[Group]) -> list[str]:
-    """A note on the lines that lack seed pairs of their suite: means over other requests than their neighbours have."""
+    """A note on the lines that lack, in a scenario, a scored seed pair which another line has there: means over other
+    requests than their neighbours have. A scenario without any is a hole, and no mean."""
     notes = []
     for suite in dict.fromkeys(line.suite for line in lines):
-        pairs = {line: {run.pair for run in line.runs} for line in lines if line.suite == suite}
-        every = set().union(*pairs.values())
-        shared = every.intersection(*pairs.values())
-        short = [line for line in pairs if pairs[line] != every]
+        pairs = {line: _scored_pairs(line) for line in lines if line.suite == suite}
+        cells = [(scenario, own) for by_scenario in pairs.values() for scenario, own in by_scenario.items()]
+        there = {scenario: set().union(*(own for s, own in cells if s == scenario)) for scenario, _ in cells}
+        short = [f"{line.label} {text}" for line, own in pairs.items() if (text := _short(own, there))]
         if short:
-            who = "; ".join(f"{line.label} has {', '.join(sorted(pairs[line]))}" for line in short)
+            every = set().union(*there.values())
+            shared = every.intersection(*(own for _, own in cells))
             how = "".join(f" --seed-pair {pair.replace('-', ',')}" for pair in sorted(shared))
             remedy = f"compare by{how}" if how else "none is common to all"
-            notes.append(f"of the seed pairs {', '.join(sorted(every))}, {who} only: {remedy}")
+            notes.append(f"of the seed pairs {', '.join(sorted(every))}, {'; '.join(short)}: {remedy}")
     return notes
+
+
+def _scored_pairs(line: Group) -> Pairs:
+    found = {s: {run.pair for run in runs if run.result.outcome.scored} for s, runs in line.cells.items()}
+    return {scenario: pairs for scenario, pairs in found.items() if pairs}
+
+
+def _short(own: Pairs, there: Pairs) -> str:
+    """`has 21-1337 only`, and where, if not everywhere; empty for a line that has all."""
+    where: dict[str, list[str]] = defaultdict(list)
+    for scenario, pairs in own.items():
+        if pairs != there[scenario]:
+            where[", ".join(sorted(pairs))].append(scenario.value)
+    if not where:
+        return ""
+    everywhere = [len(scenarios) for scenarios in where.values()] == [len(own)]
+    parts = [f"{pairs} only" + ("" if everywhere else f" in {', '.join(names)}") for pairs, names in where.items()]
+    return f"has {' and '.join(parts)}"
 
 
 def unjudged(runs: Iterable[Run]) -> list[str]:

@@ -1,13 +1,15 @@
 """What a table is: columns, rows of values, and behind every value the runs it comes from."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
-from pydantic import Field
+from pydantic import field_validator
 
 from inferencebench.analysis.leaderboard import Regression
 from inferencebench.analysis.runs import Run, Runs
+from inferencebench.errors import UserError
 from inferencebench.suites.model import Record
 
 GPU_USD_PER_H = 1.99
@@ -66,9 +68,16 @@ class Options(Record):
     """Only these, `dev-eval`; none: all."""
     condition: str = "default"
     """Of tables that show one condition; `all` for every one."""
-    gpu_usd_per_h: Annotated[float | None, Field(ge=0)] = None
-    """None: `GPU_USD_PER_H` for a GPU's hour, and no price for a CPU's."""
-    """The default prices GPUs alone; any other, every machine."""
+    gpu_usd_per_h: float | None = None
+    """Of every machine; None: `GPU_USD_PER_H` for a GPU's hour, and no price for a CPU's."""
+
+    @field_validator("gpu_usd_per_h")
+    @classmethod
+    def _is_a_price(cls, price: float | None) -> float | None:
+        """Raises UserError for a price that no sum can be made of: it comes as it was typed."""
+        if price is not None and not 0 <= price < math.inf:
+            raise UserError(f"--gpu-usd-per-h {price}: not a number of dollars")
+        return price
 
     def asks_for(self, run: Run) -> bool:
         """Whether a run is of the suite and the seed pairs."""

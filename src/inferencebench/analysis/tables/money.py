@@ -14,6 +14,7 @@ from inferencebench.analysis.tables.groups import (
     suite_column,
 )
 from inferencebench.analysis.tables.model import GPU_USD_PER_H, Column, Family, Made, Options, Row, Value
+from inferencebench.run.machine import counted
 from inferencebench.run.record import Outcome
 
 HOUR_S = 3600.0
@@ -59,10 +60,15 @@ def _price_notes(runs: Sequence[Run], options: Options) -> list[str]:
         price = GPU_USD_PER_H if options.gpu_usd_per_h is None else options.gpu_usd_per_h
         notes.append(f"reserved device hours (each session's whole budget) at {price:.2f} USD per hour")
     if unpriced:
-        notes.append(f"{unpriced} runs have no price ({GPU_USD_PER_H} USD is for a GPU): give one by --gpu-usd-per-h")
+        notes.append(f"{_lack(unpriced)} price ({GPU_USD_PER_H} USD is for a GPU): give one by --gpu-usd-per-h")
     if count:
-        notes.append(f"{count} runs have no API cost (no model was called, or its price is unknown): counted as 0")
+        notes.append(f"{_lack(count)} API cost (no model was called, or its price is unknown): counted as 0")
     return notes
+
+
+def _lack(runs: int) -> str:
+    """`1 run has no`, `2 runs have no`."""
+    return f"{counted(runs, 'run')} {'has' if runs == 1 else 'have'} no"
 
 
 def cost(runs: Runs, options: Options) -> Made:
