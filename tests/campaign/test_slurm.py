@@ -194,6 +194,7 @@ def test_a_rest_keeps_its_node_out_of_a_few_jobs_only(tmp_path: Path, monkeypatc
     handles = it.place([order(tmp_path, f"t{n}") for n in range(3)])
     (script,) = (tmp_path / "slurm").glob("*.sh")
     assert "#SBATCH --exclude=n1\n" in script.read_text()
+    assert it.free() == FEW - 3
     assert {status.life for status in it.poll(list(handles.values())).values()} == {Life.QUEUED}
     assert it.free() == FEW - 3
     it.avoid(())

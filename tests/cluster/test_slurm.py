@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from inferencebench.campaign.cancel import cancel
 from inferencebench.campaign.executors.contract import Life, Status
 from inferencebench.campaign.executors.slurm import SlurmExecutor
+from inferencebench.campaign.journal import Journal
 from inferencebench.campaign.model import Placement
 from inferencebench.errors import InfrastructureError, UserError
+from tests.campaign.test_driver import begun_log, the_plan
 from tests.cluster.conftest import RUNNING, ended, lose, order, start_node, wait_for, wait_nodes
 
 
@@ -44,7 +47,9 @@ def test_what_slurm_has_forgotten_is_known_by_its_exit_file(executor: SlurmExecu
     ended(executor, handles)
     job, _, file = handles["f"].partition(":")
     forgotten = f"99{job}:{file}"
-    assert executor.poll([forgotten])[forgotten] == Status(Life.ENDED, 4, "exit code 4")
+    status = executor.poll([forgotten])[forgotten]
+    assert status == Status(Life.ENDED, 4, "exit code 4", ran_s=status.ran_s)
+    assert status.ran_s is not None
     lost = f"98{job}:{tmp_path}/none.json"
     assert executor.poll([lost])[lost].life is Life.LOST
 
@@ -78,6 +83,19 @@ def test_jobs_that_nobody_wrote_down_are_found_in_the_queue(executor: SlurmExecu
     assert again.lost({"n0", "n1", "n2", "n3"}) == lost
     assert {status.exit_code for status in ended(again, lost).values()} == {0}
     assert [(tmp_path / f"n{n}.log").read_text().count("up") for n in range(3)] == [1, 1, 1]
+
+
+def test_cancel_ends_jobs_that_nobody_wrote_down(executor: SlurmExecutor, tmp_path: Path) -> None:
+    todo = the_plan()
+    code = "import time; print('up', flush=True); time.sleep(60)"
+    handles = executor.place([order(tmp_path, task.id, code) for task in todo.tasks])
+    wait_for(tmp_path / f"{todo.tasks[0].id}.log", "up")
+    begun_log(tmp_path).append("started", "")
+    again = SlurmExecutor(Placement(kind="slurm", options={"cpus": 1}), tmp_path / "slurm")
+    assert cancel(todo, tmp_path, again, 60) == (len(handles), ())
+    assert {status.life for status in executor.poll(list(handles.values())).values()} == {Life.ENDED}
+    histories = Journal(tmp_path).histories()
+    assert {(histories[task].placed, histories[task].handle) for task in handles} == {(1, None)}
 
 
 def test_a_controller_that_is_away_is_no_refusal(slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

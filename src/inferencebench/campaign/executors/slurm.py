@@ -69,7 +69,7 @@ class SlurmExecutor:
         """Elements of an array at most, once Slurm said it."""
         self._avoided: tuple[str, ...] = ()
         self._waiting = 0
-        """Placements that had not begun at the newest poll."""
+        """Placements that had not begun at the newest poll, and what was placed since."""
 
     def probe(self) -> Probe:
         """Whether a controller answers."""
@@ -101,7 +101,9 @@ class SlurmExecutor:
             groups[order.devices, _minutes(order)].append(order)
         most = self._limit = self._limit or array_limit()
         arrays = [group[n : n + most] for group in groups.values() for n in range(0, len(group), most)]
-        return submit(self._folder, arrays, self._submit, self._cpus)
+        handles = submit(self._folder, arrays, self._submit, self._cpus)
+        self._waiting += len(handles)
+        return handles
 
     def lost(self, tasks: Collection[str]) -> dict[str, str]:
         """By the names of the jobs in the queue, which say whose file of orders they are; each file is read once."""
