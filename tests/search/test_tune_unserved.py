@@ -8,6 +8,7 @@ import pytest
 from inferencebench.cli import tune as cli
 from inferencebench.errors import InfrastructureError, UserError
 from inferencebench.search import tune
+from inferencebench.search.tuned import Tuned
 from tests.search.fake_engine import FakeEngine
 from tests.search.tune_fake import request
 
@@ -52,7 +53,7 @@ def test_a_budget_that_no_launch_fits_in_is_refused(folder: Path) -> None:
 
 def test_bounds_are_not_said_to_be_broken_where_none_was_given() -> None:
     reason = "the verifying launch failed: it hangs"
-    result = tune.Tuned.model_construct(
+    result = Tuned.model_construct(
         meets_slo=False, slo=(), agrees=True, agreement=None, reason=reason, closest=None, agreement_shown=True,
         verified=None, verified_default=object(),
     )  # fmt: skip

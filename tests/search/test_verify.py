@@ -16,8 +16,10 @@ from inferencebench.search.agreement import Reference
 from inferencebench.search.journal import Entry, Journal
 from inferencebench.search.live import LiveMachine, Seen
 from inferencebench.search.policy import Policy
+from inferencebench.search.request import OBJECTIVES, Request
 from inferencebench.search.slo import Slo
 from inferencebench.search.trials import Candidate, Gate, Kind, Reading, Status
+from inferencebench.search.tuned import closest
 from inferencebench.search.verify import Verification, Verified
 
 DEFAULT = Candidate(engine="toy")
@@ -113,7 +115,7 @@ def test_what_a_gate_refused_is_neither_closest_nor_on_the_front() -> None:
     ]
     assert [entry.number for entry in report.pareto(entries, 0.9)] == [1]
     asked: Any = SimpleNamespace(agreement=0.9, slos=(BOUND,))
-    assert tune._closest(asked, SimpleNamespace(entries=entries)) == DEFAULT  # type: ignore[arg-type]
+    assert closest(asked, SimpleNamespace(entries=entries)) == DEFAULT  # type: ignore[arg-type]
 
 
 def test_replies_that_are_not_the_defaults_are_a_warning() -> None:
@@ -135,7 +137,7 @@ def test_how_many_prompts_show_agreement(repeated: int, prompts: int, shown: boo
 def _machine(folder: Path, monkeypatch: pytest.MonkeyPatch, found: Any) -> LiveMachine:
     part = SimpleNamespace(offered=SimpleNamespace(name="load"), requests=())
     work = SimpleNamespace(warmup=(), parts=[part], request_timeout_s=9.0, count_tokens=None)
-    subject: Any = SimpleNamespace(work=work, checks=(SimpleNamespace(id="a"),), metric=tune.OBJECTIVES["tpot"][0])
+    subject: Any = SimpleNamespace(work=work, checks=(SimpleNamespace(id="a"),), metric=OBJECTIVES["tpot"][0])
     machine = LiveMachine(subject, folder, 1.0, Journal(folder / "j", "head"))
     monkeypatch.setattr(LiveMachine, "_run", lambda *_: None)
     monkeypatch.setattr(live.parse, "samples", lambda *_: None)
@@ -173,7 +175,7 @@ def test_a_default_that_never_repeats_itself_is_no_gate(tmp_path: Path, monkeypa
 
 @pytest.mark.parametrize("seed", [-1, 2**32])
 def test_a_seed_that_no_sampler_takes_is_told(tmp_path: Path, seed: int) -> None:
-    asked = tune.Request(
+    asked = Request(
         engines=("llamacpp",), model=tmp_path, requests=tmp_path, objective="tpot", slos=(), budget_s=9.0,
         load=Load("closed", None, 2, None, 10.0), seed=seed, out=tmp_path / "out",
     )  # fmt: skip

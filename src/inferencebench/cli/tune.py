@@ -10,7 +10,7 @@ from inferencebench.cli.common import JsonOption, notes, print_json, stderr, std
 from inferencebench.errors import UserError
 
 if TYPE_CHECKING:
-    from inferencebench.search.tune import Tuned
+    from inferencebench.search.tuned import Tuned
 
 EXIT_SLO_MISSED = 1
 SMALL = 100
@@ -63,14 +63,15 @@ def tune(
     ttft_p99=0.5 --budget 30m
     """
     from inferencebench.cli.live import LiveLoad
-    from inferencebench.search import tune as search
+    from inferencebench.search.request import Request
     from inferencebench.search.slo import parse
+    from inferencebench.search.tune import tune as search
 
     budget_s = options.seconds(budget)
     assert budget_s is not None
     if not engine.replace(",", "").strip():
         raise UserError("--engine: expected a name, or several with commas between them")
-    request = search.Request(
+    request = Request(
         engines=tuple(dict.fromkeys(engine.split(","))),
         model=model,
         requests=requests,
@@ -87,7 +88,7 @@ def tune(
         out=out,
     )
     with LiveLoad(stderr()) as live:
-        result, folder = search.tune(request, live.note, live.show)
+        result, folder = search(request, live.note, live.show)
     if json:
         print_json(result)
     else:

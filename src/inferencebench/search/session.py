@@ -14,7 +14,7 @@ from inferencebench.load.model import Measurement
 from inferencebench.load.speculation import Speculation
 from inferencebench.run.evaluate import Evaluator
 from inferencebench.run.score import primary
-from inferencebench.run.trial import TrialPlan
+from inferencebench.run.trial import TrialPlan, TrialResult
 from inferencebench.search.gate import paired
 from inferencebench.search.journal import Journal
 from inferencebench.search.policy import LEAST_GATE, measure_cap_s
@@ -69,22 +69,10 @@ class SessionMachine:
 
     def run(self, candidate: Candidate, questions: int, deadline_s: float, worth: float = inf) -> Reading:
         """Write the launcher, and let the evaluator try it."""
-        metric = self._session.scenario.metric
         write_launcher(self._session.workspace, self._launcher(candidate))
         # The first default is the reference of every gate: it answers all that it has time for, and sets the pace.
         first = self._reference is None and not candidate.configuration
-        left_s = max(1.0, deadline_s - self.elapsed_s())
-        startup = engines.get(candidate.engine).startup
-        plan = TrialPlan(
-            startup=startup,
-            measure_s=self._measure_s,
-            questions=self.full_questions if first else min(questions, self.full_questions),
-            ready_s=min(startup.ready_s, left_s),
-            patience_s=left_s if first else self._journal.patience_s(self._measure_s, questions),
-            ask_s=max(LEAST_REFERENCE_S, REFERENCE_SHARE * self._session.clock.budget_s) if first else None,
-            home=self._home,
-            asks=lambda found: (value := primary(found, metric)) is not None and loss_of(metric, value) <= worth,
-        )
+        plan = self._plan(candidate, questions, max(1.0, deadline_s - self.elapsed_s()), worth, first=first)
         began = self.elapsed_s()
         try:
             result = self._evaluator.trial(len(self._journal.entries) + 1, plan)
@@ -94,6 +82,26 @@ class SessionMachine:
             return Reading(status=Status.INFRASTRUCTURE, reason=str(error), launch_s=self.elapsed_s() - began)
         finally:
             self._evaluator.keep(self._evaluations_path)
+        return self._reading(result, first=first)
+
+    def _plan(self, candidate: Candidate, questions: int, left_s: float, worth: float, *, first: bool) -> TrialPlan:
+        """How long a trial may take, and what it asks."""
+        metric = self._session.scenario.metric
+        startup = engines.get(candidate.engine).startup
+        return TrialPlan(
+            startup=startup,
+            measure_s=self._measure_s,
+            questions=self.full_questions if first else min(questions, self.full_questions),
+            ready_s=min(startup.ready_s, left_s),
+            patience_s=left_s if first else self._journal.patience_s(self._measure_s, questions),
+            ask_s=max(LEAST_REFERENCE_S, REFERENCE_SHARE * self._session.clock.budget_s) if first else None,
+            home=self._home,
+            asks=lambda found: (value := primary(found, metric)) is not None and loss_of(metric, value) <= worth,
+        )
+
+    def _reading(self, result: TrialResult, *, first: bool) -> Reading:
+        """What a trial that was measured says; the first default's answers become the reference."""
+        metric = self._session.scenario.metric
         timed = Reading(
             status=Status.INVALID, launch_s=result.launch_s, measure_s=result.measure_s, gate_s=result.gate_s
         )
