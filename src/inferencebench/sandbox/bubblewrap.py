@@ -13,9 +13,10 @@ from typing import IO
 
 from inferencebench.errors import InfrastructureError, MissingError
 from inferencebench.sandbox import cgroups, gpu
-from inferencebench.sandbox.contract import KillReport, Probe, SandboxProcess, SandboxSpec, writable
+from inferencebench.sandbox.contract import Probe, SandboxProcess, SandboxSpec, writable
 from inferencebench.sandbox.link import WardenLink
 from inferencebench.sandbox.remedies import INSTALL, bubblewrap_remedy
+from inferencebench.sandbox.running import WardenProcess
 from inferencebench.sandbox.warden import Order
 
 HOME = "/home/agent"
@@ -114,32 +115,8 @@ def host_path(spec: SandboxSpec, inside: str) -> Path | None:
     return path if path.parts[:2] == ("/", "usr") else None
 
 
-class BubblewrapProcess:
-    """A command behind bubblewrap's walls; see `SandboxProcess`."""
-
-    def __init__(self, link: WardenLink, port: int, limits: dict[str, str]) -> None:
-        self._link = link
-        self._port = port
-        self._limits = limits
-
-    @property
-    def pid(self) -> int:
-        """Host pid of bubblewrap."""
-        return self._link.pid
-
-    @property
-    def port(self) -> int:
-        """Port inside the sandbox's own network."""
-        return self._port
-
-    @property
-    def limits(self) -> dict[str, str]:
-        """Limit to enforcer."""
-        return dict(self._limits)
-
-    def poll(self) -> int | None:
-        """Exit code, or None while the command runs."""
-        return self._link.poll()
+class BubblewrapProcess(WardenProcess):
+    """A command behind bubblewrap's walls: its pid is bubblewrap's, its port is one of the sandbox's own network."""
 
     def connect(self, timeout_s: float = 5.0) -> socket.socket:
         """A connected socket. It was made inside the namespace: its bytes pass through no other process."""
@@ -155,22 +132,6 @@ class BubblewrapProcess:
             sock.close()
             raise ConnectionRefusedError(f"sandbox: port {self._port} inside: {error.strerror}") from None
         return sock
-
-    def unrouted(self) -> int | None:
-        """Attempts to send where no route leads."""
-        return self._link.unrouted()
-
-    def take_gateway(self) -> socket.socket:
-        """The harness's listening socket inside."""
-        return self._link.take_gateway()
-
-    def pids(self) -> tuple[int, ...]:
-        """Host pids inside."""
-        return tuple(self._link.members())
-
-    def terminate(self, grace_s: float = 0.0) -> KillReport:
-        """End everything inside."""
-        return self._link.terminate(grace_s)
 
 
 def try_once(start: Callable[[SandboxSpec, list[str], IO[bytes], IO[bytes]], SandboxProcess]) -> Probe:

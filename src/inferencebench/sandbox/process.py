@@ -13,7 +13,6 @@ from inferencebench.sandbox import cgroups, gpu
 from inferencebench.sandbox.bubblewrap import HOME, HOST, checked_cpus
 from inferencebench.sandbox.contract import (
     ForeignListenerError,
-    KillReport,
     Mount,
     Probe,
     SandboxProcess,
@@ -22,6 +21,7 @@ from inferencebench.sandbox.contract import (
 )
 from inferencebench.sandbox.link import WardenLink
 from inferencebench.sandbox.listeners import PortOwner
+from inferencebench.sandbox.running import WardenProcess
 from inferencebench.sandbox.warden import Order
 
 
@@ -58,33 +58,12 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-class TreeProcess:
-    """A command on the host and all it started; see `SandboxProcess`."""
+class TreeProcess(WardenProcess):
+    """A command on the host and all it started: its port is one of the host's loopback device."""
 
     def __init__(self, link: WardenLink, port: int, limits: dict[str, str]) -> None:
-        self._link = link
-        self._port = port
-        self._limits = limits
+        super().__init__(link, port, limits)
         self._owner = PortOwner(port)
-
-    @property
-    def pid(self) -> int:
-        """Host pid of the command."""
-        return self._link.pid
-
-    @property
-    def port(self) -> int:
-        """Port of the host's loopback device."""
-        return self._port
-
-    @property
-    def limits(self) -> dict[str, str]:
-        """Limit to enforcer."""
-        return dict(self._limits)
-
-    def poll(self) -> int | None:
-        """Exit code, or None while the command runs."""
-        return self._link.poll()
 
     def connect(self, timeout_s: float = 5.0) -> socket.socket:
         """A connected socket, after proof that the listener is of our tree; proved again once connected, lest it
@@ -106,22 +85,6 @@ class TreeProcess:
             raise ConnectionRefusedError(f"sandbox: nothing listens on port {self._port}")
         if not owned:
             raise ForeignListenerError(f"sandbox: port {self._port} is held by a process that is not of this sandbox")
-
-    def unrouted(self) -> int | None:
-        """Attempts to send where no route leads."""
-        return self._link.unrouted()
-
-    def take_gateway(self) -> socket.socket:
-        """The harness's listening socket inside."""
-        return self._link.take_gateway()
-
-    def pids(self) -> tuple[int, ...]:
-        """Host pids of the tree."""
-        return tuple(self._link.members())
-
-    def terminate(self, grace_s: float = 0.0) -> KillReport:
-        """End the whole tree, daemons included."""
-        return self._link.terminate(grace_s)
 
 
 class Process:
