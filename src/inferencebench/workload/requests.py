@@ -51,6 +51,14 @@ class _Slot(NamedTuple):
     probe: Probe = NO_PROBE
 
 
+class _Half(NamedTuple):
+    """The documents of a corpus that one side draws from."""
+
+    side: Side
+    documents: list[Document]
+    corpus: CorpusText
+
+
 def build_requests(
     suite: Suite,
     scenario: Scenario,
@@ -74,21 +82,9 @@ def build_requests(
     overhead = max(tokenizer.prompt_tokens([prompt_message(slot.nonce, "")]) for slot in slots)
     where = f"suite {suite.name}, scenario {scenario.name}"
     _check_length(where, suite, scenario, overhead)
-    documents = split_halves(corpus.documents, salt, f"documents|{corpus.name}", lambda d: d.id)[side == "eval"]
-    # A window of the largest content: what the template and the nonce take is not needed from the corpus.
-    template = tokenizer.prompt_tokens([prompt_message("", "")])
-    needed = sum(not slot.probe.of for slot in slots)
-    windows = _windows(draws.shuffled(documents), scenario.input_tokens - template, needed, corpus, tokenizer)
-    if len(windows) < needed:
-        raise UserError(
-            f"{where}: needs {needed} prompts of {scenario.input_tokens} tokens, but the {side} half of corpus "
-            f"{corpus.name} ({len(documents)} documents) holds {len(windows)}; lower requests or input_tokens, or use "
-            f"a larger corpus"
-        )
-    fresh = iter(draws.shuffled(windows)[:needed])
-    chosen: dict[str, str] = {}
-    for slot in slots:  # sources come before their repeats
-        chosen[slot.id] = chosen[slot.probe.of] if slot.probe.of else next(fresh)
+    halves = split_halves(corpus.documents, salt, f"documents|{corpus.name}", lambda document: document.id)
+    half = _Half(side, halves[side == "eval"], corpus)
+    chosen = _chosen(where, half, scenario.input_tokens, slots, draws, tokenizer)
     requests = [
         SpeedRequest(
             id=slot.id,
@@ -174,6 +170,27 @@ def _check_length(where: str, suite: Suite, scenario: Scenario, overhead: int) -
             f"{where}: input_tokens = {scenario.input_tokens} draws prompts down to {shortest} tokens, but chat "
             f"template and nonce alone take {overhead}; set input_tokens to at least {least}"
         )
+
+
+def _chosen(
+    where: str, half: _Half, input_tokens: int, slots: list[_Slot], draws: Draws, tokenizer: ChatTokenizer
+) -> dict[str, str]:
+    """The window of each request by its id: a repeat has its source's, and no two others share one."""
+    # A window of the largest content: what the template and the nonce take is not needed from the corpus.
+    tokens = input_tokens - tokenizer.prompt_tokens([prompt_message("", "")])
+    needed = sum(not slot.probe.of for slot in slots)
+    windows = _windows(draws.shuffled(half.documents), tokens, needed, half.corpus, tokenizer)
+    if len(windows) < needed:
+        raise UserError(
+            f"{where}: needs {needed} prompts of {input_tokens} tokens, but the {half.side} half of corpus "
+            f"{half.corpus.name} ({len(half.documents)} documents) holds {len(windows)}; lower requests or "
+            f"input_tokens, or use a larger corpus"
+        )
+    fresh = iter(draws.shuffled(windows)[:needed])
+    chosen: dict[str, str] = {}
+    for slot in slots:  # sources come before their repeats
+        chosen[slot.id] = chosen[slot.probe.of] if slot.probe.of else next(fresh)
+    return chosen
 
 
 def _windows(

@@ -53,7 +53,7 @@ class OpeningMargins:
 
 def _likely(name: str, evidence: Evidence, part: Literal["whole", "opening"], limit: Threshold) -> CheckResult:
     greedy = part == "whole"
-    fails = f"fail above {limit.fail} nats" if limit.fail is not None else "never fail (see the calibration)"
+    fails = _fails(limit, unit=" nats")
     threshold = f"deficit per token beyond the baseline's, by {CONFIDENCE_SE:g} standard errors: {fails}"
     threshold += f" (or {HONEST_SE:g} of an honest text's above {limit.review}), review above {limit.review}"
     if greedy:
@@ -76,6 +76,11 @@ def _likely(name: str, evidence: Evidence, part: Literal["whole", "opening"], li
     return CheckResult(
         name=name, verdict=verdict, numbers=numbers, sample_size=found.texts, threshold=threshold, reason=reason
     )
+
+
+def _fails(limit: Threshold, shown: str = "", unit: str = "") -> str:
+    """From where on a check fails."""
+    return "never fail (see the calibration)" if limit.fail is None else f"fail above {limit.fail:{shown}}{unit}"
 
 
 def _verdict(found: Effect, limit: Threshold, *, greedy: bool) -> tuple[Verdict, str]:
@@ -104,10 +109,9 @@ class ProbeShift:
     def run(self, evidence: Evidence) -> CheckResult:
         """Compare the texts of short and repeated requests with all others, under the reference model."""
         limit = calibration_of(evidence.suite.model.id).margins
-        fails = f"fail above {limit.fail}" if limit.fail is not None else "never fail (see the calibration)"
         threshold = (
             f"difference of deficits between probes and other requests, nats a token, by {CONFIDENCE_SE:g} standard "
-            f"errors: {fails}, review above {limit.review}"
+            f"errors: {_fails(limit)}, review above {limit.review}"
         )
         if not evidence.likelihoods:
             return absent(self.name, threshold, "the texts were not scored under the reference model")
@@ -155,10 +159,9 @@ class WrongAnswers:
     def run(self, evidence: Evidence) -> CheckResult:
         """Judge the share that is answered otherwise, where that is sure. (McNemar's test is the quality gate's.)"""
         limit = calibration_of(evidence.suite.model.id).wrong
-        fails = f"fail above {limit.fail:.0%}" if limit.fail is not None else "never fail (see the calibration)"
         threshold = (
             f"of the reference's wrong answers, at least {MIN_WRONG}, the share answered otherwise: review above "
-            f"{limit.review:.0%}, by {CONFIDENCE_SE:g} standard errors {fails}"
+            f"{limit.review:.0%}, by {CONFIDENCE_SE:g} standard errors {_fails(limit, '.0%')}"
         )
         if evidence.suite.model.source.kind == "random":
             return absent(self.name, threshold, "random weights answer nothing rightly, and any rounding changes how")
