@@ -13,7 +13,7 @@ from inferencebench.suites.model import Corpus
 from inferencebench.workload.corpus import load_corpus
 from tests.engines.conftest import LiveServer
 
-POSITIONS = 256
+POSITIONS = 96
 
 
 class Demand(NamedTuple):
@@ -23,7 +23,7 @@ class Demand(NamedTuple):
     positions: int
 
 
-DEMANDS = {"f16": Demand(0.98, POSITIONS), "q8_0": Demand(0.90, 128)}
+DEMANDS = {"f16": Demand(0.95, POSITIONS), "q8_0": Demand(0.85, 64)}
 """Measured over 512 positions: f16 0.996, q4_1 0.973 (the weights lie on a 4-bit grid of that kind), q8_0 0.959,
 q5_1 0.836, q4_0 0.746. A wrong RoPE permutation or pre-tokenizer leaves less than half."""
 
