@@ -11,23 +11,19 @@ from typer.testing import CliRunner
 from inferencebench.cli.main import app
 from inferencebench.errors import UserError
 from inferencebench.files import read_jsonl, write_jsonl
-from inferencebench.gates.integrity import registry
-from inferencebench.gates.integrity.processes import Survivors
 from inferencebench.gates.integrity.texts import SamplesComplete
-from inferencebench.gates.integrity.tokens import ForcedLength
 from inferencebench.load.store import write_samples
 from inferencebench.run import decisions
 from inferencebench.run.judge import write_result
 from inferencebench.run.pipeline import rejudge
 from inferencebench.run.record import Outcome
 from inferencebench.run.spec import BASELINE_AGENT
-from tests.run.stored import sample, stored_run, with_chunks
+from tests.run.stored import only_checks, sample, stored_run, with_chunks
 
 
 @pytest.fixture(autouse=True)
 def few_checks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only checks whose evidence these small records hold; which checks there are is not what is tested here."""
-    monkeypatch.setattr(registry, "BUILTIN", (ForcedLength(), SamplesComplete(), Survivors()))
+    only_checks(monkeypatch, SamplesComplete())
 
 
 @pytest.fixture

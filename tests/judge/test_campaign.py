@@ -9,9 +9,6 @@ from typer.testing import CliRunner
 
 from inferencebench.cli.main import app
 from inferencebench.errors import UserError
-from inferencebench.gates.integrity import registry
-from inferencebench.gates.integrity.processes import Survivors
-from inferencebench.gates.integrity.tokens import ForcedLength
 from inferencebench.gates.judge.check import Judges
 from inferencebench.gates.judge.exhibits import CHUNK_BYTES, exhibits
 from inferencebench.gates.judge.model import Label
@@ -19,7 +16,7 @@ from inferencebench.run.pipeline import rejudge
 from inferencebench.run.record import Outcome
 from inferencebench.run.spec import BASELINE_AGENT
 from tests.judge.api import Api, anthropic_message, openai_completion, opinion, serving
-from tests.run.stored import stored_run
+from tests.run.stored import only_checks, stored_run
 
 pytest.importorskip("anthropic")
 pytest.importorskip("openai")
@@ -31,7 +28,7 @@ CLEAR = opinion({})
 
 @pytest.fixture(autouse=True)
 def few_checks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "BUILTIN", (ForcedLength(), Survivors(), Judges()))
+    only_checks(monkeypatch, Judges())
 
 
 @pytest.fixture

@@ -11,10 +11,7 @@ from pathlib import Path
 import pytest
 
 from inferencebench.files import write_json
-from inferencebench.gates.integrity import registry
 from inferencebench.gates.integrity.model import Evidence
-from inferencebench.gates.integrity.processes import Survivors
-from inferencebench.gates.integrity.tokens import ForcedLength
 from inferencebench.gates.quality import Answer
 from inferencebench.load.metrics import by_profile, measurement
 from inferencebench.load.store import write_samples
@@ -23,7 +20,7 @@ from inferencebench.run.spec import BASELINE_AGENT
 from inferencebench.suites.model import Metric
 from inferencebench.workload.records import write_records
 from tests.gates.test_integrity_checks import fast_first, measured, nanoseconds
-from tests.run.stored import finish, stored_run, with_chunks
+from tests.run.stored import finish, only_checks, stored_run, with_chunks
 
 SUITE = "h100-mistral-7b"
 CRASHES = (
@@ -97,14 +94,10 @@ def test_what_passes_the_quality_gate_and_cannot_be_is_flagged(
     assert "fail" not in verdicts.values()
 
 
-@pytest.fixture
-def few_checks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only checks whose evidence the baseline's small record holds."""
-    monkeypatch.setattr(registry, "BUILTIN", (ForcedLength(), Survivors()))
-
-
-@pytest.mark.usefixtures("few_checks")
-def test_four_crashing_configurations_are_a_failed_server_and_score_one(tmp_path: Path) -> None:
+def test_four_crashing_configurations_are_a_failed_server_and_score_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only_checks(monkeypatch)
     stored_run(tmp_path, BASELINE_AGENT, suite_name=SUITE)
     failure = ServerFailure(reason=CRASHES[-1], log_tail="ValueError", exit_code=1)
     evaluations = tuple(crashed(number) for number in range(4))

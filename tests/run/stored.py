@@ -3,9 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from inferencebench.doctor.hardware import HardwareFingerprint
 from inferencebench.files import sha256_file, sha256_json, write_json, write_jsonl
+from inferencebench.gates.integrity import registry
 from inferencebench.gates.integrity.likelihood import Likelihood, Score
+from inferencebench.gates.integrity.model import Check
+from inferencebench.gates.integrity.processes import Survivors
+from inferencebench.gates.integrity.tokens import ForcedLength
 from inferencebench.gates.quality import Answer
 from inferencebench.load.metrics import by_profile, measurement
 from inferencebench.load.model import ChunkSample, RequestSample, Samples
@@ -54,6 +60,11 @@ def sample(number: int, *, finish_reason: str | None) -> RequestSample:
         chunks=TOKENS,
         counted_tokens=TOKENS,
     )
+
+
+def only_checks(monkeypatch: pytest.MonkeyPatch, *more: Check) -> None:
+    """Judge by two checks whose evidence these small records hold, and by `more`."""
+    monkeypatch.setattr(registry, "BUILTIN", (ForcedLength(), Survivors(), *more))
 
 
 def with_chunks(requests: Sequence[RequestSample]) -> Samples:

@@ -5,10 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from inferencebench.gates.integrity import registry
-from inferencebench.gates.integrity.processes import Survivors
 from inferencebench.gates.integrity.recall import Canary, FactEdit
-from inferencebench.gates.integrity.tokens import ForcedLength
 from inferencebench.load.model import RequestSample
 from inferencebench.load.store import write_samples
 from inferencebench.run.measure import PROBES
@@ -18,14 +15,14 @@ from inferencebench.workload.canary import code_in, code_of_digest, planting
 from inferencebench.workload.model import Message, SpeedRequest
 from inferencebench.workload.records import write_records
 from inferencebench.workload.requests import read_requests
-from tests.run.stored import finish, sample, stored_run, with_chunks
+from tests.run.stored import finish, only_checks, sample, stored_run, with_chunks
 
 PAIRS = 4
 
 
 @pytest.fixture(autouse=True)
 def few_checks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "BUILTIN", (ForcedLength(), Survivors(), Canary(), FactEdit()))
+    only_checks(monkeypatch, Canary(), FactEdit())
 
 
 def canaries() -> list[SpeedRequest]:
