@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ import pytest
 
 from inferencebench.load.mock import MockConfig, MockServer
 from inferencebench.paths import cache_dir
+from inferencebench.sandbox.process import free_port
 from tests.cli.foreign_server import ForeignServer
 
 COMMAND = [sys.executable, "-m", "inferencebench"]
@@ -155,12 +155,6 @@ def test_what_was_measured_before_an_interrupt_is_kept(requests: Path) -> None:
     assert process.returncode == 130
     assert (got["valid"], got["invalid_reasons"][0]) == (False, "interrupted")
     assert got["succeeded"] > 5
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """The real engines on the real model: started from their default launchers, once per test session."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ import pytest
 from inferencebench import paths
 from inferencebench.engines import registry
 from inferencebench.models.store import Checkpoint, ensure_checkpoint
+from inferencebench.sandbox.process import free_port
 from tests.models.shapes import SMOLLM2
 
 READY_S = 120.0
@@ -74,13 +74,6 @@ def _answers(client: httpx.Client) -> bool:
         return client.get("/v1/models", timeout=2).status_code == 200
     except httpx.TransportError:
         return False
-
-
-def free_port() -> int:
-    """A port that nothing listens on now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

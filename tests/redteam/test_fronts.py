@@ -4,7 +4,6 @@ import http.client
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ import pytest
 
 from inferencebench.redteam import model
 from inferencebench.redteam.model import Fixture
+from inferencebench.sandbox.process import free_port
 
 MOCK = Path(__file__).parent.parent / "e2e" / "mock_server.py"
 ENGINE = """#!/bin/sh
@@ -93,13 +93,6 @@ def serve(tmp_path: Path) -> Iterator[Callable[[Fixture], int]]:
     for process in started:
         os.killpg(process.pid, 9)
         process.wait()
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def wait_ready(port: int, process: subprocess.Popen[bytes]) -> None:
