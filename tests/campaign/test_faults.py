@@ -23,6 +23,7 @@ from inferencebench.errors import InfrastructureError, UserError
 from inferencebench.run.spec import Condition
 from tests.campaign.test_driver import Scripted, begun_log, drive, finish, quick, the_plan
 from tests.campaign.test_plan import campaign
+from tests.waiting import wait_for
 
 __all__ = ["quick"]
 
@@ -65,10 +66,7 @@ def test_a_full_disk_holds_the_campaign_and_nothing_is_placed_unwritten(small_di
     found: list[object] = []
     driver = threading.Thread(target=lambda: found.append(drive(small_disk, todo, executor)))
     driver.start()
-    deadline = time.monotonic() + 10
-    while not executor.withdrawn and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert executor.withdrawn, "a placement that could not be written down is taken back"
+    wait_for(lambda: executor.withdrawn, what="a placement that could not be written down is taken back")
     assert not any(history.placed for history in journal.histories().values())
     filler.unlink()
     driver.join(20)
@@ -167,9 +165,7 @@ def test_a_directory_that_goes_while_runs_are_placed_takes_them_back(tmp_path: P
     executor = Goes(out, todo, {})
     driver = threading.Thread(target=lambda: drive(out, todo, executor))
     driver.start()
-    deadline = time.monotonic() + 10
-    while not executor.withdrawn and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_for(lambda: executor.withdrawn)
     assert len(executor.withdrawn) == 1, "what could not be written down"
     assert not out.exists(), "nothing is written beside the place where the directory belongs"
     with pytest.raises(UserError, match="no campaign was started here"):

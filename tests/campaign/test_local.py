@@ -15,6 +15,7 @@ from inferencebench.cli.campaign import run
 from inferencebench.doctor.gpu import Gpu, GpuScan
 from inferencebench.errors import MissingError
 from tests.campaign.test_driver import cache, wait_end
+from tests.waiting import wait_for
 
 __all__ = ["cache"]
 
@@ -27,10 +28,7 @@ def order(folder: Path, code: str, *, limit_s: float = 60.0, devices: int = 0, n
 
 
 def wait_up(folder: Path) -> None:
-    deadline = time.monotonic() + 20
-    while "up" not in (folder / "t.log").read_text():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_for(lambda: "up" in (folder / "t.log").read_text(), 20)
 
 
 def proc(folder: Path, pid: int, started: int, boot: str, state: str = "S") -> None:

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from inferencebench.files import sha256_file
 from tests.e2e.conftest import TINY, bench, command, run_json
 from tests.e2e.test_kills import MOCK
+from tests.waiting import wait_for
 
 SOLVE = """
 cp agent/server.py submission/server.py
@@ -33,10 +33,7 @@ def test_the_same_run_twice_at_once_is_refused(campaign: Path, script: Callable[
     first = subprocess.Popen(
         command("run", TINY, "decode", agent, "--out", campaign), stderr=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + 60
-    while not list(campaign.glob("tiny/decode/*sleepy*/default/21-1337/solve")):
-        assert time.monotonic() < deadline, "the first run never began"
-        time.sleep(0.05)
+    wait_for(lambda: list(campaign.glob("tiny/decode/*sleepy*/default/21-1337/solve")), 60, "the first run's begin")
     refused = bench("run", TINY, "decode", agent, "--out", campaign, code=2)
     assert "another process is working here" in refused.stderr
     first.terminate()

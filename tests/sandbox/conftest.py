@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,14 +10,7 @@ import pytest
 from inferencebench.sandbox import registry
 from inferencebench.sandbox.contract import Mount, Sandbox, SandboxProcess, SandboxSpec
 from inferencebench.sandbox.environment import engine_view
-
-
-def wait_for(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
-    """Wait until `condition` holds; the test fails when it does not within the time."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true"
-        time.sleep(0.01)
+from tests.waiting import wait_for
 
 
 def marked(marker: str) -> list[int]:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from inferencebench.sandbox.quota import used_bytes
-from tests.sandbox.conftest import Box, marked, wait_for
+from tests.sandbox.conftest import Box, marked
+from tests.waiting import wait_for
 
 SALT = "5e1f" * 16
 KEY = "sk-ant-not-for-the-sandbox"

@@ -9,7 +9,8 @@ import pytest
 
 from inferencebench.errors import InfrastructureError
 from inferencebench.sandbox.contract import Mount
-from tests.sandbox.conftest import DAEMONS, ECHO, FORK_LOOP, Box, answer, control_groups, marked, wait_for
+from tests.sandbox.conftest import DAEMONS, ECHO, FORK_LOOP, Box, answer, control_groups, marked
+from tests.waiting import wait_for
 
 
 @pytest.mark.parametrize(("script", "code"), [("exit 0", 0), ("exit 7", 7), ("kill -9 $$", -9), ("exit 143", -15)])

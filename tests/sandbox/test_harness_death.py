@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from inferencebench.sandbox import registry
-from tests.sandbox.conftest import DAEMONS, control_groups, marked, wait_for
+from tests.sandbox.conftest import DAEMONS, control_groups, marked
+from tests.waiting import wait_for
 
 HARNESS = """
 import sys, time
