@@ -150,7 +150,7 @@ def test_an_evaluation_under_way_ends_with_the_session(campaign: Path, script: C
     directory = next(campaign.glob("tiny/decode/*late*/budget_s*/21-1337"))
     session = json.loads((directory / "solve" / "session.json").read_text())
     assert (session["ended"], session["survivors"]) == ("deadline", [])
-    assert session["seconds"] < 20
+    assert session["seconds"] < 60, "not the 100 s that it sleeps"
     assert [e["ok"] for e in session["evaluations"]] == [False]
 
 
@@ -161,7 +161,7 @@ def test_the_clock_ends_the_session_and_everything_in_it(campaign: Path, script:
     directory = next(campaign.glob("tiny/decode/*overtime*/budget_s*/21-1337"))
     session = json.loads((directory / "solve" / "session.json").read_text())
     assert (session["ended"], session["survivors"]) == ("deadline", [])
-    assert 3 <= session["seconds"] < 6
+    assert 3 <= session["seconds"] < 60, "not the 300 s that it sleeps"
     assert result["measurement"]["failure"] is None
 
 
