@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inferencebench.doctor.hardware import Peaks
+from inferencebench.engines.registry import forces_length
 from inferencebench.errors import UserError
 from inferencebench.gates.integrity import Evidence, Verdict, checks, run_checks
 from inferencebench.gates.integrity.grading import grade
@@ -260,6 +261,14 @@ def test_oddities_ask_for_review(change, expected):
     odd = changed(honest, lambda s, i: change, every=4)
     assert expected in caught_by(odd, Verdict.REVIEW)
     assert run_checks(odd).verdict is Verdict.REVIEW
+
+
+def test_an_engine_that_cannot_force_a_length_is_no_cheat_and_not_cleared_either():
+    short = early_eos(measured("laptop", "prefill", 3.7e-3, 85e-3))
+    assert "forced-length" in caught_by(short)
+    known = replace(short, engine="tgi", forces_length=forces_length("tgi"))
+    assert "forced-length" in caught_by(known, Verdict.REVIEW)
+    assert [forces_length(name) for name in ("tgi", "vllm", "unknown", None)] == [False, True, True, True]
 
 
 def test_missing_samples_and_missing_evidence_ask_for_review():

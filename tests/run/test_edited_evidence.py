@@ -19,10 +19,12 @@ from inferencebench.gates.integrity.tokens import ForcedLength
 from inferencebench.load.model import Samples
 from inferencebench.load.store import read_samples, write_samples
 from inferencebench.run import baseline as baselines
-from inferencebench.run.judge import INTEGRITY_FILE, RunFiles, write_result
+from inferencebench.run.checked import INTEGRITY_FILE
+from inferencebench.run.judge import write_result
 from inferencebench.run.measure import PROBES
 from inferencebench.run.pipeline import rejudge
 from inferencebench.run.record import Outcome
+from inferencebench.run.runfiles import RunFiles
 from inferencebench.run.spec import BASELINE_AGENT, RunSpec
 from tests.run.stored import stamp
 from tests.run.test_missing_evidence import frozen, probed_run

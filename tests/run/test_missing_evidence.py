@@ -18,10 +18,11 @@ from inferencebench.load.model import Samples
 from inferencebench.load.store import write_samples
 from inferencebench.run import baseline as baselines
 from inferencebench.run.freeze import freeze
-from inferencebench.run.judge import RunFiles, judge, write_result
+from inferencebench.run.judge import judge, write_result
 from inferencebench.run.measure import PROBES
 from inferencebench.run.pipeline import rejudge
 from inferencebench.run.record import Outcome
+from inferencebench.run.runfiles import RunFiles
 from inferencebench.run.spec import BASELINE_AGENT, RunSpec
 from inferencebench.workload.records import write_records
 from inferencebench.workload.requests import read_requests

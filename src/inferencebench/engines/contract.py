@@ -50,6 +50,10 @@ class Engine(Protocol):
         """The name in `engine:NAME`."""
 
     @property
+    def forces_length(self) -> bool:
+        """Whether it can be told, over its API, to go on past the end of a text (`ignore_eos`)."""
+
+    @property
     def startup(self) -> Startup:
         """Its time to be ready, and the log lines that say it never will be."""
 

@@ -29,6 +29,7 @@ class PackagedEngine:
     """What must be installed; the version of the first is the engine's."""
     extra: str
     """Our optional dependency group that installs it; empty where `remedy` says how."""
+    forces_length: bool = True
     startup: Startup = field(default_factory=Startup)
     command: tuple[str, ...] = ("serve",)
     location: Mapping[str, str] = field(default_factory=lambda: LOCATION)

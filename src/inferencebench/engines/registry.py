@@ -43,5 +43,10 @@ def get(name: str) -> Engine:
     return engine
 
 
+def forces_length(name: str | None) -> bool:
+    """Whether the engine of this name can be told to go on past the end of a text; of those not ours it is taken so."""
+    return name not in _OURS or _OURS[name].forces_length
+
+
 def _declared() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=GROUP)}

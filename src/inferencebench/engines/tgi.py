@@ -31,15 +31,13 @@ _NAMED = (
 
 @dataclass(frozen=True)
 class TgiEngine:
-    """TGI where `text-generation-launcher` is on the PATH, as in its container image.
-
-    Over its HTTP API generation ends at the end-of-sequence token: unless patched, replies that end before the forced
-    length fail the check `forced-length`, and such a row is not ranked.
-    """
+    """TGI where `text-generation-launcher` is on the PATH, as in its container image."""
 
     name: str = "tgi"
     title: str = "Text Generation Inference at its defaults."
     image: str = "ghcr.io/huggingface/text-generation-inference:{version}"
+    forces_length: bool = False
+    """Generation ends at the end-of-sequence token, unless patched."""
     startup: Startup = field(default_factory=lambda: Startup(ready_s=420.0, quiet_s=120.0, fatal=FATAL))
 
     def availability(self) -> Availability:

@@ -18,12 +18,13 @@ from inferencebench.run import baseline as baselines
 from inferencebench.run import preflight, stages
 from inferencebench.run.baseline import Baseline
 from inferencebench.run.bench import Bench
-from inferencebench.run.judge import RunFiles, judge, write_result
+from inferencebench.run.judge import judge, write_result
 from inferencebench.run.launches import Device, LiveServer
 from inferencebench.run.listen import listen
 from inferencebench.run.machine import lease
 from inferencebench.run.phases import identity
 from inferencebench.run.record import Outcome, Result
+from inferencebench.run.runfiles import RunFiles
 from inferencebench.run.spec import BASELINE_AGENT, RunSpec
 from inferencebench.sandbox import registry as sandboxes
 from inferencebench.sandbox.removal import remove_tree

@@ -146,6 +146,8 @@ class Evidence:
     """Of the run's condition; None: any engine may be used."""
     engine: str | None = None
     """What the submission's launcher starts; None: no engine that is known."""
+    forces_length: bool = True
+    """Whether that engine can be told to go on past the end of a text."""
 
     @cached_property
     def succeeded(self) -> tuple[RequestSample, ...]:

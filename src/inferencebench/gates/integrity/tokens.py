@@ -101,7 +101,8 @@ class ForcedLength:
     def run(self, evidence: Evidence) -> CheckResult:
         """Grade reported tokens against `max_tokens`, and `finish_reason`, which is `length` for a forced one.
 
-        An absent `finish_reason`, or one that contradicts a right count, only asks for review."""
+        An absent `finish_reason`, or one that contradicts a right count, only asks for review; so do short answers of
+        an engine that is known to have no way to force them, which is no cheat. Neither is ranked."""
         band = evidence.token_band
         samples = evidence.succeeded
         if not samples:
@@ -122,9 +123,13 @@ class ForcedLength:
             )
         elif odd:
             reason = f"{len(odd)} of {len(samples)} answers end with finish_reason {odd[0].finish_reason}, not length"
+        found = grade(len(wrong), len(samples), len(odd))
+        if wrong and not evidence.forces_length:
+            found = Verdict.REVIEW
+            reason += f"; {evidence.engine} cannot be told to go on past the end of a text"
         return CheckResult(
             name=self.name,
-            verdict=grade(len(wrong), len(samples), len(odd)),
+            verdict=found,
             numbers={"wrong_length": float(len(wrong)), "odd_finish_reason": float(len(odd))},
             sample_size=len(samples),
             threshold=f"tokens of each answer {_rule(band)}",
