@@ -19,7 +19,7 @@ KEPT = (
     "prepare/eval.jsonl", "prepare/eval_questions.jsonl", "freeze/manifest.json", "freeze/submission/*.sh",
     "freeze/submission/*.py", "solve/session.json", "solve/search/*.json", "measure/*.json",
     "measure/launch-*/*.parquet", "measure/launch-*/probes/*.parquet", "measure/launch-*/telemetry.jsonl",
-    "quality/answers.jsonl", "likelihood/likelihood.jsonl",
+    "quality/answers.jsonl", "likelihood/likelihood.jsonl", "integrity/integrity.json", "integrity/judges.jsonl",
 )  # fmt: skip
 """What scoring again needs, and what the page is made of."""
 MACHINE = ("state.jsonl", "logs/wall.log", "logs/prepare-0.log", "logs/prepare-1.log")
