@@ -10,12 +10,9 @@ import pytest
 
 from inferencebench.errors import UserError
 from inferencebench.files import write_json
-from inferencebench.gates.integrity import registry
 from inferencebench.gates.integrity.egress import Egress
-from inferencebench.gates.integrity.processes import Survivors
 from inferencebench.gates.integrity.static.check import StaticRules
 from inferencebench.gates.integrity.static.engine import ForcedEngine
-from inferencebench.gates.integrity.tokens import ForcedLength
 from inferencebench.load.model import Samples
 from inferencebench.load.store import read_samples, write_samples
 from inferencebench.run import baseline as baselines
@@ -26,7 +23,7 @@ from inferencebench.run.pipeline import rejudge
 from inferencebench.run.record import Outcome
 from inferencebench.run.runfiles import RunFiles
 from inferencebench.run.spec import BASELINE_AGENT, RunSpec
-from tests.run.stored import stamp
+from tests.run.stored import only_checks, stamp
 from tests.run.test_missing_evidence import frozen, probed_run
 
 LAUNCH = "measure/launch-0"
@@ -46,7 +43,7 @@ PARTS = [f"{phase}/{name}" for phase, names in STAMPED.items() for name in names
 
 @pytest.fixture(autouse=True)
 def few_checks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "BUILTIN", (ForcedLength(), Survivors(), Egress(), StaticRules(), ForcedEngine()))
+    only_checks(monkeypatch, Egress(), StaticRules(), ForcedEngine())
 
 
 @pytest.fixture

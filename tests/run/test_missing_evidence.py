@@ -10,10 +10,7 @@ from typer.testing import CliRunner
 from inferencebench.cli.main import app
 from inferencebench.errors import UserError
 from inferencebench.files import write_json
-from inferencebench.gates.integrity import registry
-from inferencebench.gates.integrity.processes import Survivors
 from inferencebench.gates.integrity.static.check import StaticRules
-from inferencebench.gates.integrity.tokens import ForcedLength
 from inferencebench.load.model import Samples
 from inferencebench.load.store import write_samples
 from inferencebench.run import baseline as baselines
@@ -26,7 +23,7 @@ from inferencebench.run.runfiles import RunFiles
 from inferencebench.run.spec import BASELINE_AGENT, RunSpec
 from inferencebench.workload.records import write_records
 from inferencebench.workload.requests import read_requests
-from tests.run.stored import finish, sample, stored_run, with_chunks
+from tests.run.stored import finish, only_checks, sample, stored_run, with_chunks
 
 SHORT = "burst/p000"
 EVIDENCE = (
@@ -42,7 +39,7 @@ OWN = (*EVIDENCE, "quality/answers.jsonl", "events.jsonl", "freeze/manifest.json
 
 @pytest.fixture(autouse=True)
 def few_checks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "BUILTIN", (ForcedLength(), Survivors(), StaticRules()))
+    only_checks(monkeypatch, StaticRules())
 
 
 def probed_run(out: Path, agent: str, finish_reason: str = "length") -> Path:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from inferencebench.campaign.adopt import adopt
 from inferencebench.campaign.driver import Driver, refuse_others
 from inferencebench.campaign.executors.contract import Executor, Life
-from inferencebench.campaign.journal import FOLDER, LOG, Journal
+from inferencebench.campaign.journal import FOLDER, LOG, Journal, alone
 from inferencebench.campaign.plan import Plan
 from inferencebench.errors import InfrastructureError, UserError
 from inferencebench.run.machine import lease
@@ -78,7 +78,7 @@ def _alive(journal: Journal, executor: Executor) -> list[str]:
 def _note_ends(plan: Plan, out: Path, executor: Executor) -> None:
     """Write the ends down, unless a driver is there to do it."""
     try:
-        with lease(out.absolute() / FOLDER / ".lock", wait=False):
+        with alone(out.absolute()):
             Driver(plan, out, executor, lambda snapshot: None).note()
     except UserError:
         return
