@@ -44,7 +44,7 @@ N2_ARGS = -local-name n2
 N2.STARTD_NAME = n2
 N2.STARTD_LOG = {folder}/log/n2
 N2.EXECUTE = {folder}/n2
-NUM_CPUS = 2
+NUM_CPUS = 1
 MEMORY = 2000
 MACHINE_RESOURCE_GPUs = GPU-$(LOCALNAME)
 USE_PROCD = False
@@ -61,7 +61,7 @@ CLAIM_WORKLIFE = 0
 do, and all waiting is short."""
 READY_S = 60.0
 SMALL: dict[str, str | int | float | bool | list[str]] = {"cpus": 1, "memory": "900MB", "disk": "1GB"}
-"""The options of a job of which each node takes one (without a GPU two)."""
+"""The options of a job of which each node takes one."""
 
 
 def root() -> Path | None:

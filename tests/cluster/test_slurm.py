@@ -87,9 +87,8 @@ def test_jobs_that_nobody_wrote_down_are_found_in_the_queue(executor: SlurmExecu
 
 def test_cancel_ends_jobs_that_nobody_wrote_down(executor: SlurmExecutor, tmp_path: Path) -> None:
     todo = the_plan()
-    code = "import time; print('up', flush=True); time.sleep(60)"
-    handles = executor.place([order(tmp_path, task.id, code) for task in todo.tasks])
-    wait_for(tmp_path / f"{todo.tasks[0].id}.log", "up")
+    handles = executor.place([order(tmp_path, task.id, "import time; time.sleep(60)") for task in todo.tasks])
+    until(executor, handles[todo.tasks[0].id], lambda status: status.life is Life.RUNNING)
     begun_log(tmp_path).append("started", "")
     again = SlurmExecutor(Placement(kind="slurm", options={"cpus": 1}), tmp_path / "slurm")
     assert cancel(todo, tmp_path, again, 60) == (len(handles), ())
