@@ -14,14 +14,12 @@ from typing import Any
 
 import pytest
 
-from inferencebench.campaign.driver import Driver, Snapshot
 from inferencebench.campaign.executors.batch import command, exit_file, read_end, write_orders
 from inferencebench.campaign.executors.contract import Finds, Life, Order
 from inferencebench.campaign.executors.ray import ANSWER_S, WAITING, RayExecutor
-from inferencebench.campaign.journal import Journal, State
 from inferencebench.campaign.model import Placement
-from inferencebench.campaign.status import status
-from tests.campaign.test_driver import Scripted, cache, drive, quick, the_plan
+from tests.campaign.test_driver import cache, quick
+from tests.campaign.test_second_chances import check_interruptions_use_up_no_attempt
 
 __all__ = ["cache", "quick"]
 
@@ -212,20 +210,7 @@ def test_an_interrupted_driver_of_a_local_cluster_uses_up_no_attempt(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ray(monkeypatch, there=None)
-    todo = the_plan()
-    base = todo.tasks[0].id
-
-    def interrupt(snapshot: Snapshot) -> None:
-        if snapshot.states[base] is State.RUNNING:
-            raise KeyboardInterrupt
-
-    for _ in range(3):  # more often than there are attempts
-        with pytest.raises(KeyboardInterrupt):
-            Driver(todo, tmp_path, executor(tmp_path), interrupt).run()
-        history = Journal(tmp_path).histories()[base]
-        assert (history.handle, history.failures) == (None, [])
-        assert status(todo, tmp_path).states == {"waiting": 3}
-    assert set(drive(tmp_path, todo, Scripted(tmp_path, todo, {})).states.values()) == {State.DONE}
+    check_interruptions_use_up_no_attempt(tmp_path, lambda: executor(tmp_path))
 
 
 @pytest.mark.usefixtures("cache")

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ import typer
 
 from inferencebench.campaign.cancel import cancel
 from inferencebench.campaign.driver import Driver, Snapshot
-from inferencebench.campaign.executors.contract import Life, Order, Status
+from inferencebench.campaign.executors.contract import Executor, Life, Order, Status
 from inferencebench.campaign.executors.local import LocalExecutor
 from inferencebench.campaign.executors.slurm_queue import Job
 from inferencebench.campaign.executors.slurm_queue import status as slurm_status
@@ -86,7 +86,8 @@ def test_a_refusal_ends_the_driver_only_when_nothing_is_placed(tmp_path: Path, m
         drive(out, todo, Refuses(out, todo, {}))
 
 
-def test_an_interrupted_driver_ends_its_runs_and_uses_up_no_attempt(tmp_path: Path, cache: Path) -> None:
+def check_interruptions_use_up_no_attempt(out: Path, executor: Callable[[], Executor]) -> None:
+    """Drivers interrupted at work, more often than there are attempts; then another one ends the campaign."""
     todo = the_plan()
     base = todo.tasks[0].id
 
@@ -94,13 +95,17 @@ def test_an_interrupted_driver_ends_its_runs_and_uses_up_no_attempt(tmp_path: Pa
         if snapshot.states[base] is State.RUNNING:
             raise KeyboardInterrupt
 
-    for _ in range(3):  # more often than there are attempts
+    for _ in range(3):
         with pytest.raises(KeyboardInterrupt):
-            Driver(todo, tmp_path, Sleeps(1), interrupt).run()
-        history = Journal(tmp_path).histories()[base]
+            Driver(todo, out, executor(), interrupt).run()
+        history = Journal(out).histories()[base]
         assert (history.handle, history.failures) == (None, [])
-        assert status(todo, tmp_path).states == {"waiting": 3}
-    assert set(drive(tmp_path, todo, Scripted(tmp_path, todo, {})).states.values()) == {State.DONE}
+        assert status(todo, out).states == {"waiting": 3}
+    assert set(drive(out, todo, Scripted(out, todo, {})).states.values()) == {State.DONE}
+
+
+def test_an_interrupted_driver_ends_its_runs_and_uses_up_no_attempt(tmp_path: Path, cache: Path) -> None:
+    check_interruptions_use_up_no_attempt(tmp_path, lambda: Sleeps(1))
 
 
 def test_a_run_that_died_with_its_driver_is_no_failure_but_a_lost_job_is(tmp_path: Path) -> None:

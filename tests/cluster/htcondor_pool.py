@@ -164,8 +164,10 @@ def missing() -> str | None:
 
 
 @contextmanager
-def running(system: Path, folder: Path, port: int) -> Iterator[Pool]:
+def running(folder: Path, port: int) -> Iterator[Pool]:
     """A pool; its commands are first on the PATH while it runs."""
+    system = root()
+    assert system, missing()
     pool = Pool(system, folder, port)
     before = os.environ["PATH"]
     os.environ["PATH"] = f"{pool.bin}:{before}"
